@@ -1,1 +1,3 @@
 //! pointweld.
+
+pub mod onnx;

@@ -1,0 +1,96 @@
+//! What can go wrong with an ONNX file, told in the file's own terms: which file, which byte, which node, what was found there,
+//! what was expected.
+
+use std::path::PathBuf;
+
+/// An error of reading, importing or writing an ONNX model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnnxError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "map", "write" …
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    /// The file is something else; the message says what it looks like and where the model might be.
+    #[error("{} is not an ONNX model: {what}", path.display())]
+    NotOnnx { path: PathBuf, what: String },
+    /// The bytes do not follow the protobuf wire format or the ONNX schema.
+    #[error("{}: damaged ONNX file at byte {offset}, in {place}: {what}", path.display())]
+    Malformed {
+        path: PathBuf,
+        /// Byte offset in the file.
+        offset: u64,
+        /// Path in the message tree, as `graph.node[3].attribute[0]`.
+        place: String,
+        what: String,
+    },
+    /// A bound that keeps memory and time finite was passed.
+    #[error("{}: {what}: {found} is over the limit of {limit}", path.display())]
+    Limit {
+        path: PathBuf,
+        what: String,
+        found: u64,
+        limit: u64,
+    },
+    /// Weights kept in another file could not be taken from there.
+    #[error("tensor {tensor}: external data: {what}")]
+    External { tensor: String, what: String },
+    /// A tensor's fields contradict one another.
+    #[error("tensor {tensor}: found {found}, expected {expected}")]
+    Tensor {
+        tensor: String,
+        found: String,
+        expected: String,
+    },
+    /// A node's attribute is missing, of another type, or out of range.
+    #[error("node {node}: attribute `{attribute}`: found {found}, expected {expected}")]
+    Attribute {
+        node: String,
+        attribute: String,
+        found: String,
+        expected: String,
+    },
+    /// A node breaks its operator's rules.
+    #[error("node {node}: {what}")]
+    Node { node: String, what: String },
+    /// The graph as a whole is not well formed.
+    #[error("graph: {what}")]
+    Graph { what: String },
+}
+
+/// A name from a file, made fit for a message: control characters and quotes escaped, long names cut, so that no model can forge
+/// a line of output or flood it.
+pub fn quoted(name: &str) -> String {
+    const LONGEST: usize = 96;
+    let mut shown = String::from("\"");
+    for (at, character) in name.chars().enumerate() {
+        if at == LONGEST {
+            shown.push_str(&format!("… ({} bytes)", name.len()));
+            break;
+        }
+        match character {
+            '"' | '\\' => shown.extend(['\\', character]),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown.push('"');
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn hostile_names_stay_on_one_short_line() {
+        assert_eq!(quoted("conv/out"), "\"conv/out\"");
+        assert_eq!(quoted("a\"\n*/\u{1b}[31m"), "\"a\\\"\\n*/\\u{1b}[31m\"");
+        let long = quoted(&"x".repeat(1 << 20));
+        assert!(long.len() < 200 && long.contains("1048576 bytes"));
+    }
+}
