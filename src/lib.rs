@@ -1,3 +1,5 @@
 //! pointweld.
 
+pub mod compile;
 pub mod onnx;
+pub mod target;
