@@ -1,0 +1,75 @@
+use super::*;
+use proptest::prelude::*;
+
+fn any_dim() -> impl Strategy<Value = Dim> {
+    let leaf = prop_oneof![
+        (-5i64..50).prop_map(Dim::fixed),
+        prop_oneof![Just("batch"), Just("h"), Just("odd name \"\n"), Just("max")].prop_map(Dim::symbol)
+    ];
+    leaf.prop_recursive(3, 12, 2, |inner| {
+        (inner.clone(), inner, 0..6).prop_map(|(a, b, which)| {
+            let made = match which {
+                0 => a.add(&b),
+                1 => a.sub(&b),
+                2 => a.mul(&b),
+                3 => a.floor_div(&Dim::fixed(3)),
+                4 => a.larger(&b),
+                _ => a.smaller(&b),
+            };
+            made.unwrap_or(a)
+        })
+    })
+}
+
+fn sizes(batch: u64, h: u64) -> Bindings {
+    [("batch", batch), ("h", h), ("odd name \"\n", 7), ("max", 3)].map(|(k, v)| (k.to_string(), v)).into()
+}
+
+proptest! {
+    #[test]
+    fn text_and_json_read_back(d in any_dim()) {
+        prop_assert_eq!(&d.to_string().replace("\\n", "\\n").parse::<Dim>().unwrap(), &d);
+        prop_assert_eq!(serde_json::from_str::<Dim>(&serde_json::to_string(&d).unwrap()).unwrap(), d);
+    }
+
+    #[test]
+    fn arithmetic_commutes_with_evaluation(a in any_dim(), b in any_dim(), batch in 0u64..9, h in 0u64..9) {
+        let s = sizes(batch, h);
+        let (x, y) = (a.eval_signed(&s).unwrap(), b.eval_signed(&s).unwrap());
+        prop_assert_eq!(a.add(&b).unwrap().eval_signed(&s).unwrap(), x + y);
+        prop_assert_eq!(a.mul(&b).unwrap().eval_signed(&s).unwrap(), x * y);
+        prop_assert_eq!(a.larger(&b).unwrap().eval_signed(&s).unwrap(), x.max(y));
+        prop_assert_eq!(a.floor_div(&Dim::fixed(4)).unwrap().eval_signed(&s).unwrap(), x.div_euclid(4));
+        prop_assert_eq!(a.bind(&s).unwrap().known(), Some(x));
+        if let (Some(q), true) = (a.div_exact(&b), y != 0) {
+            prop_assert_eq!(q.eval_signed(&s).unwrap() * y, x);
+        }
+    }
+
+    #[test]
+    fn a_formula_never_panics(text in "[-+*/(), a-z0-9\"\\\\]{0,40}") {
+        let _ = text.parse::<Dim>();
+    }
+}
+
+#[test]
+fn canonical_forms_compare_equal() {
+    let (b, h) = (Dim::symbol("batch"), Dim::symbol("h"));
+    assert_eq!(b.mul(&h).unwrap(), h.mul(&b).unwrap());
+    assert_eq!(b.add(&h).unwrap().sub(&b).unwrap(), h);
+    assert_eq!(b.mul(&Dim::fixed(6)).unwrap().div_exact(&Dim::fixed(2)).unwrap().to_string(), "3*batch");
+    assert_eq!(b.mul(&Dim::fixed(24)).unwrap().known_divisor(), 24);
+    assert_eq!(Dim::fixed(7).ceil_div(&Dim::fixed(2)).unwrap(), Dim::fixed(4));
+}
+
+#[test]
+fn what_cannot_be_said_is_an_error() {
+    let huge = Dim::fixed(i64::MAX);
+    assert!(matches!(huge.add(&Dim::ONE), Err(DimError::Overflow(_))));
+    assert!(matches!(Dim::symbol("n").eval(&Bindings::new()), Err(DimError::Unbound { .. })));
+    assert!(matches!("(".repeat(100_000).parse::<Dim>(), Err(DimError::Parse { .. })));
+    assert_eq!(
+        Dim::symbol("n").sub(&Dim::fixed(5)).unwrap().eval(&[("n".into(), 2)].into()).unwrap_err().to_string(),
+        "the dimension n - 5 is -3 for the given sizes, and a size can't be negative"
+    );
+}
