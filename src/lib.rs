@@ -6,6 +6,7 @@ pub mod dtype;
 pub mod minifloat;
 pub mod name;
 pub mod onnx;
+pub mod op;
 pub mod qparams;
 pub mod scalar;
 pub mod shape;

@@ -86,7 +86,7 @@ impl Tensor {
                 Some(n) => bytes.extend_from_slice(&bits.to_le_bytes()[..n]),
                 None => {
                     let at = i * width;
-                    if at % 8 == 0 {
+                    if at.is_multiple_of(8) {
                         bytes.push(0);
                     }
                     bytes[at / 8] |= (bits as u8) << (at % 8);
