@@ -1,14 +1,21 @@
 //! pointweld.
 
+pub mod anchor;
 pub mod compile;
 pub mod dim;
 pub mod dtype;
+pub mod graph;
 pub mod minifloat;
 pub mod name;
 pub mod onnx;
 pub mod op;
+pub mod patch;
+pub mod plan;
 pub mod qparams;
 pub mod scalar;
 pub mod shape;
+pub mod structural;
 pub mod target;
 pub mod tensor;
+pub mod verify;
+pub mod view;

@@ -1,0 +1,129 @@
+//! The only way to edit a graph once it is built.
+//!
+//! A patch carries the name of the rule that made it and the origins of what it replaces, so that every kernel can say which of
+//! the model's nodes it stands for.
+
+use crate::graph::{Graph, Kind, Node, NodeId, Origin, Type, Value};
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+
+/// An edit in preparation: new nodes, then values replaced by them.
+pub struct Patch<'g> {
+    graph: &'g mut Graph,
+    rule: &'static str,
+    origin: SmallVec<[Origin; 1]>,
+}
+
+impl<'g> Patch<'g> {
+    /// Begins an edit by `rule` that stands for the nodes `replaced`: nodes it adds inherit their origins.
+    pub fn new(graph: &'g mut Graph, rule: &'static str, replaced: &[NodeId]) -> Patch<'g> {
+        let mut origin = SmallVec::new();
+        for o in replaced.iter().filter_map(|id| graph.get(*id)).flat_map(|n| &n.origin) {
+            if !origin.contains(o) {
+                origin.push(o.clone());
+            }
+        }
+        Patch { graph, rule, origin }
+    }
+
+    /// The rule's name.
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+
+    /// The graph as it stands.
+    pub fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    /// Adds a node with one result that inherits the origins.
+    pub fn add(&mut self, kind: Kind, name: &str, ty: Type, operands: &[Value]) -> Value {
+        let mut node = Node::new(kind, name, ty);
+        node.origin = self.origin.clone();
+        self.graph.add(node, operands).value()
+    }
+
+    /// Adds a constant; it inherits no origin, because it computes nothing.
+    pub fn constant(&mut self, name: &str, tensor: crate::tensor::Tensor) -> Value {
+        let ty = Type::new(tensor.dtype(), tensor.shape());
+        self.graph.add(Node::new(Kind::Constant(tensor), name, ty), &[]).value()
+    }
+
+    /// Makes every user of `old`, graph outputs included, read `new` instead; what nothing uses any more is left for
+    /// [`Patch::sweep`]. `new`'s own node keeps its operands.
+    pub fn replace(&mut self, old: Value, new: Value) {
+        if old == new {
+            return;
+        }
+        for (port, user, slot) in self.graph.users(old.node) {
+            if port == old.port && user != new.node {
+                self.graph.set_operand(user, slot, new);
+            }
+        }
+        for (_, output) in self.graph.outputs_mut() {
+            if *output == old {
+                *output = new;
+            }
+        }
+    }
+
+    /// Makes one operand read another value.
+    pub fn set_operand(&mut self, user: NodeId, slot: u32, value: Value) {
+        self.graph.set_operand(user, slot, value);
+    }
+
+    /// Changes what is known of a value's type.
+    pub fn set_type(&mut self, value: Value, ty: Type) {
+        self.graph.node_mut(value.node).outputs[value.port as usize].ty = ty;
+    }
+
+    /// Changes what a node does, its operands and results staying.
+    pub fn set_kind(&mut self, id: NodeId, kind: Kind) {
+        self.graph.node_mut(id).kind = kind;
+    }
+
+    /// Removes the nodes from which no output can be reached. Inputs stay. Returns how many went.
+    pub fn sweep(self) -> usize {
+        let graph = self.graph;
+        let mut live: BTreeSet<NodeId> = graph.inputs().iter().copied().collect();
+        let mut queue: Vec<NodeId> = graph.outputs().iter().map(|(_, v)| v.node).collect();
+        while let Some(id) = queue.pop() {
+            if live.insert(id) {
+                queue.extend(graph.operands(id).iter().map(|v| v.node));
+            }
+        }
+        let dead: Vec<NodeId> = graph.ids().filter(|id| !live.contains(id)).collect();
+        for id in &dead {
+            graph.remove(*id);
+        }
+        dead.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::DType;
+    use crate::graph::Builder;
+    use crate::op::{self, Op};
+    use crate::shape;
+
+    #[test]
+    fn a_fused_node_keeps_the_origins_of_both() {
+        let mut b = Builder::new("g");
+        let x = b.input("x", DType::F32, shape![4]);
+        let s = b.sigmoid(x);
+        let y = b.mul(x, s);
+        b.output("y", y);
+        let mut g = b.finish().unwrap();
+        let ty = g.ty(y).clone();
+        let mut p = Patch::new(&mut g, "silu", &[s.node, y.node]);
+        let new = p.add(Kind::Pointwise(Op::new(&op::SILU)), "y", ty, &[x]);
+        p.replace(y, new);
+        assert_eq!(p.sweep(), 2);
+        assert_eq!(g.outputs()[0].1, new);
+        let names: Vec<_> = g.node(new.node).origin.iter().map(|o| o.op_type.as_str()).collect();
+        assert_eq!(names, ["Sigmoid", "Mul"]);
+        assert_eq!(g.len(), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! Why each edge of the graph was fused or cut.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What became of one edge between two nodes that compute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Labels of the producing and of the consuming node, and the name of the value between them.
+    pub from: String,
+    pub to: String,
+    pub value: String,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Producer and consumer are in one kernel; the value stays in registers. `recomputed`: the producer is also computed elsewhere.
+    Fused {
+        kernel: String,
+        recomputed: bool,
+    },
+    Cut {
+        reason: Reason,
+    },
+}
+
+/// Why a value goes through memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// One end is not a pointwise op nor a view: `kind` says what it is.
+    NotPointwise { node: String, kind: String },
+    /// The type or shape of a value at either end is not known.
+    UnknownType { value: String },
+    /// No kernel computes on this element type.
+    UnsupportedType { value: String, dtype: crate::dtype::DType },
+    /// The index of the producer is no affine function of the consumer's.
+    IndexNotAffine { view: String },
+    /// Fusing would make two kernels wait for each other through `through`.
+    Cycle { through: String },
+    /// Recomputing the producer, or the worse access pattern, costs more than the round trip: both in nanoseconds on the reference GPU.
+    Cost { fused_ns: f64, cut_ns: f64, why: String },
+    /// The iteration spaces differ and neither broadcasts to the other.
+    Domains { from: String, to: String },
+    /// The group has reached the limit of what one kernel may hold.
+    TooLarge { what: String, limit: usize },
+    /// The user asked for it.
+    KeptApart,
+    /// The fused kernel failed to compile, and its group was split here.
+    CompileFailed { error: String },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::name::Shown;
+        match self {
+            Reason::NotPointwise { node, kind } => write!(f, "{} is {kind}, which is not pointwise", Shown(node)),
+            Reason::UnknownType { value } => write!(f, "the type or shape of {} is not known", Shown(value)),
+            Reason::UnsupportedType { value, dtype } => {
+                write!(f, "{} is {dtype}, which no generated kernel computes on", Shown(value))
+            }
+            Reason::IndexNotAffine { view } => write!(f, "the index through {} is not affine", Shown(view)),
+            Reason::Cycle { through } => write!(f, "fusing would make a cycle through {}", Shown(through)),
+            Reason::Cost { fused_ns, cut_ns, why } => {
+                write!(f, "{why}: fused {fused_ns:.0} ns, cut {cut_ns:.0} ns")
+            }
+            Reason::Domains { from, to } => write!(f, "the iteration spaces {from} and {to} differ"),
+            Reason::TooLarge { what, limit } => write!(f, "one kernel holds at most {limit} {what}"),
+            Reason::KeptApart => f.write_str("kept apart on request"),
+            Reason::CompileFailed { error } => write!(f, "the fused kernel failed to compile: {}", Shown(error)),
+        }
+    }
+}
