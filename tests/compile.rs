@@ -6,9 +6,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use pointweld::compile::{
-    Cache, CacheWarning, CompileError, Compiled, Nvrtc, Output, Request, Toolchain,
-};
+use pointweld::compile::{Cache, CacheWarning, CompileError, Compiled, Nvrtc, Output, Request, Toolchain};
 use pointweld::target::Arch;
 
 /// A kernel of about the size of a fused chain; `tag` makes it another program.
@@ -30,13 +28,7 @@ extern "C" __global__ void __launch_bounds__(256) silu(const float4* __restrict_
 }
 
 fn request(source: &str) -> Request<'_> {
-    Request {
-        source,
-        kernel: "silu",
-        arch: Arch::SM_90,
-        output: Output::Cubin,
-        options: &[],
-    }
+    Request { source, kernel: "silu", arch: Arch::SM_90, output: Output::Cubin, options: &[] }
 }
 
 fn nvrtc() -> Nvrtc {
@@ -59,29 +51,17 @@ fn machine_code_for_every_architecture() {
     let nvrtc = nvrtc();
     let source = silu(0);
     for arch in Arch::all() {
-        let request = Request {
-            arch,
-            ..request(&source)
-        };
+        let request = Request { arch, ..request(&source) };
         if !nvrtc.supported_archs().contains(&arch.number()) {
             let error = nvrtc.compile(&request).unwrap_err();
-            assert!(
-                matches!(error, CompileError::UnsupportedArch { .. }),
-                "{error}"
-            );
+            assert!(matches!(error, CompileError::UnsupportedArch { .. }), "{error}");
             continue;
         }
         let compiled = nvrtc.compile(&request).unwrap();
         assert_eq!(&compiled.bytes[..4], b"\x7fELF", "{arch}");
         let resources = compiled.resources.unwrap();
-        assert!(
-            (8..64).contains(&resources.registers),
-            "{arch}: {resources:?}"
-        );
-        assert_eq!(
-            (resources.spill_stores, resources.stack, resources.shared),
-            (0, 0, 0)
-        );
+        assert!((8..64).contains(&resources.registers), "{arch}: {resources:?}");
+        assert_eq!((resources.spill_stores, resources.stack, resources.shared), (0, 0, 0));
         assert_eq!(compiled.log, "");
     }
 }
@@ -99,10 +79,7 @@ extern "C" __global__ void wanted(float* x, int n) {
   __syncthreads();
   x[threadIdx.x] = s[threadIdx.x ^ 1];
 }"#;
-    let request = Request {
-        kernel: "wanted",
-        ..request(source)
-    };
+    let request = Request { kernel: "wanted", ..request(source) };
     let resources = nvrtc.compile(&request).unwrap().resources.unwrap();
     assert_eq!(resources.shared, 1024);
     assert_eq!(resources.stack, 128);
@@ -113,11 +90,7 @@ extern "C" __global__ void wanted(float* x, int n) {
 fn ptx_is_text_for_the_architecture() {
     let nvrtc = nvrtc();
     let source = silu(0);
-    let request = Request {
-        output: Output::Ptx,
-        arch: Arch::SM_80,
-        ..request(&source)
-    };
+    let request = Request { output: Output::Ptx, arch: Arch::SM_80, ..request(&source) };
     let compiled = nvrtc.compile(&request).unwrap();
     let text = String::from_utf8(compiled.bytes).unwrap();
     assert!(text.contains(".target sm_80") && text.contains(".visible .entry silu"));
@@ -129,16 +102,9 @@ fn ptx_is_text_for_the_architecture() {
 fn options_reach_nvrtc() {
     let nvrtc = nvrtc();
     let source = "extern \"C\" __global__ void silu(float* x) { x[0] = expf(x[0]) / x[1] + WORD; }";
-    let options = [
-        "--define-macro=WORD=3".to_owned(),
-        "--use_fast_math".to_owned(),
-    ];
+    let options = ["--define-macro=WORD=3".to_owned(), "--use_fast_math".to_owned()];
     let ptx = |options: &[String]| {
-        let request = Request {
-            options,
-            output: Output::Ptx,
-            ..request(source)
-        };
+        let request = Request { options, output: Output::Ptx, ..request(source) };
         nvrtc.compile(&request).map(|compiled| compiled.bytes)
     };
     let fast = String::from_utf8(ptx(&options).unwrap()).unwrap();
@@ -156,10 +122,7 @@ fn a_wrong_program_is_shown_with_its_lines() {
     let error = nvrtc.compile(&request(&source)).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("rejected kernel `silu` for sm_90"), "{text}");
-    assert!(
-        text.contains("silu.cu(10): error: identifier \"w\" is undefined"),
-        "{text}"
-    );
+    assert!(text.contains("silu.cu(10): error: identifier \"w\" is undefined"), "{text}");
     assert!(text.contains(">    10 |   y[i] = w;"), "{text}");
 
     let source = "extern \"C\" __global__ void silu() { asm(\"no.such;\"); }";
@@ -172,17 +135,7 @@ fn a_zero_byte_is_refused() {
     let nvrtc = nvrtc();
     let source = "int a;\0int b;";
     let error = nvrtc.compile(&request(source)).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CompileError::ZeroByte {
-                what: "source",
-                at: 6,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, CompileError::ZeroByte { what: "source", at: 6, .. }), "{error}");
 }
 
 #[test]
@@ -209,22 +162,10 @@ fn the_cache_returns_what_nvrtc_made() {
     // Whatever decides the result makes another entry.
     let options = ["--maxrregcount=24".to_owned()];
     let others = [
-        Request {
-            arch: Arch::SM_80,
-            ..request(&source)
-        },
-        Request {
-            arch: Arch::SM_90A,
-            ..request(&source)
-        },
-        Request {
-            output: Output::Ptx,
-            ..request(&source)
-        },
-        Request {
-            options: &options,
-            ..request(&source)
-        },
+        Request { arch: Arch::SM_80, ..request(&source) },
+        Request { arch: Arch::SM_90A, ..request(&source) },
+        Request { output: Output::Ptx, ..request(&source) },
+        Request { options: &options, ..request(&source) },
     ];
     for other in &others {
         assert!(!toolchain.compile(other).unwrap().from_cache);
@@ -242,12 +183,7 @@ fn a_damaged_entry_is_compiled_again_and_said_so() {
     let toolchain = toolchain(Cache::at(folder.path()));
     let source = silu(3);
     let good = toolchain.compile(&request(&source)).unwrap();
-    let file = fs::read_dir(folder.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&file).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x10;
@@ -275,10 +211,7 @@ fn a_folder_that_cannot_be_written_only_costs_the_cache() {
     let toolchain = toolchain(Cache::at(file.join("cache")));
     let source = silu(4);
     let first = toolchain.compile(&request(&source)).unwrap();
-    assert!(matches!(
-        &first.warnings[..],
-        [CacheWarning::Unwritable { .. }]
-    ));
+    assert!(matches!(&first.warnings[..], [CacheWarning::Unwritable { .. }]));
     // It is said once.
     let second = toolchain.compile(&request(&source)).unwrap();
     assert!(!second.from_cache && second.warnings.is_empty());
@@ -299,10 +232,8 @@ fn the_least_recently_used_entries_make_room() {
     limited.compile(&request(&sources[5])).unwrap();
     let left = limited.cache().unwrap().stats().unwrap();
     assert!(left.bytes <= bytes && left.entries < 6, "{left:?}");
-    let cached: Vec<bool> = [0, 1, 5]
-        .iter()
-        .map(|n| limited.compile(&request(&sources[*n])).unwrap().from_cache)
-        .collect();
+    let cached: Vec<bool> =
+        [0, 1, 5].iter().map(|n| limited.compile(&request(&sources[*n])).unwrap().from_cache).collect();
     assert_eq!(cached, [true, false, true]);
 }
 
@@ -319,10 +250,7 @@ fn many_programs_keep_their_order_and_one_failure_stops_none() {
         assert_eq!(request.kernel, "silu");
         assert!(seen.lock().unwrap().insert(done));
     });
-    assert_eq!(
-        seen.into_inner().unwrap(),
-        (1..=8).collect::<BTreeSet<usize>>()
-    );
+    assert_eq!(seen.into_inner().unwrap(), (1..=8).collect::<BTreeSet<usize>>());
     for (index, result) in results.iter().enumerate() {
         match result {
             Err(CompileError::Rejected { .. }) => assert_eq!(index, 3),
@@ -391,10 +319,6 @@ fn a_cached_kernel_takes_less_than_a_tenth_of_a_compiled_one() {
         start.elapsed()
     };
     let (cold, warm) = (time(), time());
-    eprintln!(
-        "a kernel: cold {:.2} ms, cached {:.3} ms",
-        cold.as_secs_f64() * 100.0,
-        warm.as_secs_f64() * 100.0
-    );
+    eprintln!("a kernel: cold {:.2} ms, cached {:.3} ms", cold.as_secs_f64() * 100.0, warm.as_secs_f64() * 100.0);
     assert!(warm * 10 < cold, "cold {cold:?}, cached {warm:?}");
 }

@@ -89,9 +89,7 @@ impl Cache {
             // The XDG specification has relative paths ignored.
             None => match variable("XDG_CACHE_HOME").filter(|path| Path::new(path).is_absolute()) {
                 Some(root) => Path::new(&root).join("pointweld"),
-                None => env::home_dir()
-                    .filter(|home| home.is_absolute())?
-                    .join(".cache/pointweld"),
+                None => env::home_dir().filter(|home| home.is_absolute())?.join(".cache/pointweld"),
             },
         };
         Some(Cache::at(folder))
@@ -137,12 +135,7 @@ impl Cache {
     /// # Errors
     /// The system's error if the folder cannot be read or an entry cannot be removed.
     pub fn clear(&self) -> io::Result<CacheStats> {
-        let mut removed = CacheStats {
-            path: self.folder.clone(),
-            entries: 0,
-            bytes: 0,
-            limit: self.limit,
-        };
+        let mut removed = CacheStats { path: self.folder.clone(), entries: 0, bytes: 0, limit: self.limit };
         for file in self.files()? {
             match fs::remove_file(&file.path) {
                 Ok(()) => {
@@ -190,10 +183,7 @@ impl Cache {
             Err(error) => match io::Error::kind(&error) {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(None),
                 _ => {
-                    return Err(CacheWarning::Unreadable {
-                        path,
-                        reason: error.to_string(),
-                    });
+                    return Err(CacheWarning::Unreadable { path, reason: error.to_string() });
                 }
             },
         };
@@ -222,18 +212,13 @@ impl Cache {
         match written {
             Ok(()) => Ok(()),
             Err(_) if self.disabled.swap(true, Ordering::Relaxed) => Ok(()),
-            Err(error) => Err(CacheWarning::Unwritable {
-                path: self.folder.clone(),
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(CacheWarning::Unwritable { path: self.folder.clone(), reason: error.to_string() }),
         }
     }
 
     fn write(&self, key: &blake3::Hash, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
         file.write_all(bytes)?;
         file.persist(self.entry(key))?;
         Ok(())
@@ -263,10 +248,7 @@ impl Cache {
     fn sweep(&self) -> io::Result<()> {
         for found in fs::read_dir(&self.folder)? {
             let Ok(found) = found else { continue };
-            let unfinished = found
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with(UNFINISHED));
+            let unfinished = found.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
             let old = || {
                 let age = found.metadata().ok()?.modified().ok()?.elapsed().ok()?;
                 Some(age > Duration::from_secs(3600))

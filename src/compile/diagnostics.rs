@@ -36,10 +36,8 @@ pub(super) fn quote_errors(source: &str, log: &str) -> String {
 
 /// The warnings in `log`, without what ptxas tells about resources and times, which differ from run to run.
 pub(super) fn warnings_of(log: &str) -> String {
-    let kept: Vec<&str> = log
-        .lines()
-        .filter(|line| !line.starts_with("ptxas info") && !line.starts_with("ptxas         ."))
-        .collect();
+    let kept: Vec<&str> =
+        log.lines().filter(|line| !line.starts_with("ptxas info") && !line.starts_with("ptxas         .")).collect();
     kept.join("\n").trim().to_owned()
 }
 
@@ -65,19 +63,12 @@ mod tests {
         let source = "a\nb\nc\nd\ne\n";
         let log = "k.cu(1): warning #177-D: odd\n  a\nk.cu(4): error: no such thing\n  d\n  ^\n\n1 error detected\n";
         let report = quote_errors(source, log);
-        assert_eq!(
-            report,
-            "k.cu(4): error: no such thing\n      2 | b\n      3 | c\n>     4 | d\n      5 | e"
-        );
+        assert_eq!(report, "k.cu(4): error: no such thing\n      2 | b\n      3 | c\n>     4 | d\n      5 | e");
     }
 
     #[test]
     fn lines_outside_the_source_are_not_quoted() {
-        for log in [
-            "k.cu(0): error: x",
-            "k.cu(9): error: x",
-            "k.cu(99999999999999999999): error: x",
-        ] {
+        for log in ["k.cu(0): error: x", "k.cu(9): error: x", "k.cu(99999999999999999999): error: x"] {
             assert_eq!(quote_errors("a\n", log), log);
         }
     }
@@ -99,9 +90,6 @@ mod tests {
     fn warnings_lose_the_chatter_of_ptxas() {
         let log = "ptxas info    : 0 bytes gmem\nptxas         .     0 bytes stack frame\nptxas info    : Compile time = 1.0 ms\n";
         assert_eq!(warnings_of(log), "");
-        assert_eq!(
-            warnings_of("k.cu(1): warning: w\n\n"),
-            "k.cu(1): warning: w"
-        );
+        assert_eq!(warnings_of("k.cu(1): warning: w\n\n"), "k.cu(1): warning: w");
     }
 }

@@ -22,11 +22,7 @@ struct Header {
 
 /// The entry's file content.
 pub(super) fn encode(compiled: &Compiled) -> Vec<u8> {
-    let header = Header {
-        nvrtc: compiled.nvrtc,
-        resources: compiled.resources,
-        log: compiled.log.clone(),
-    };
+    let header = Header { nvrtc: compiled.nvrtc, resources: compiled.resources, log: compiled.log.clone() };
     // Numbers and texts always serialise; an empty header would be refused when read, and the kernel compiled again.
     let header = serde_json::to_vec(&header).unwrap_or_default();
     let length = u32::try_from(header.len()).unwrap_or(0).to_le_bytes();
@@ -76,15 +72,9 @@ mod tests {
     fn compiled(bytes: Vec<u8>, log: String, registers: Option<u32>) -> Compiled {
         Compiled {
             bytes,
-            resources: registers.map(|registers| Resources {
-                registers,
-                ..Resources::default()
-            }),
+            resources: registers.map(|registers| Resources { registers, ..Resources::default() }),
             log,
-            nvrtc: Version {
-                major: 13,
-                minor: 5,
-            },
+            nvrtc: Version { major: 13, minor: 5 },
             from_cache: true,
             micros: 0,
             warnings: Vec::new(),

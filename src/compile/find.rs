@@ -19,10 +19,7 @@ pub(super) struct Place {
 /// The places to look in, the first first; the system's loader comes after them.
 pub(super) fn places() -> Vec<Place> {
     if let Some(path) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-        return vec![Place {
-            path: path.into(),
-            explicit: true,
-        }];
+        return vec![Place { path: path.into(), explicit: true }];
     }
     let mut folders = Vec::new();
     if let Ok(current) = env::current_dir() {
@@ -44,10 +41,7 @@ pub(super) fn places() -> Vec<Place> {
     let mut unique: Vec<Place> = Vec::new();
     for path in folders {
         if unique.iter().all(|place| place.path != path) {
-            unique.push(Place {
-                path,
-                explicit: false,
-            });
+            unique.push(Place { path, explicit: false });
         }
     }
     unique
@@ -77,10 +71,7 @@ fn version_in(name: &str) -> Option<Vec<u32>> {
     if rest.is_empty() {
         return Some(Vec::new());
     }
-    rest.strip_prefix('.')?
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect()
+    rest.strip_prefix('.')?.split('.').map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -115,11 +115,7 @@ impl Nvrtc {
         }
         let path = check_library(opened)?;
         let (version, supported) = interrogate(path.as_deref())?;
-        Ok(Nvrtc {
-            version,
-            supported,
-            path,
-        })
+        Ok(Nvrtc { version, supported, path })
     }
 
     /// The version of CUDA it belongs to.
@@ -187,14 +183,8 @@ impl Nvrtc {
 pub(super) fn options(request: &Request) -> Vec<String> {
     let mut options = match request.output {
         // ptxas tells the registers only when asked to talk.
-        Output::Cubin => vec![
-            format!("--gpu-architecture={}", request.arch),
-            "--ptxas-options=-v".to_owned(),
-        ],
-        Output::Ptx => vec![format!(
-            "--gpu-architecture={}",
-            request.arch.virtual_name()
-        )],
+        Output::Cubin => vec![format!("--gpu-architecture={}", request.arch), "--ptxas-options=-v".to_owned()],
+        Output::Ptx => vec![format!("--gpu-architecture={}", request.arch.virtual_name())],
     };
     options.extend_from_slice(request.options);
     options
@@ -208,9 +198,7 @@ fn open_library(file: &Path) -> Result<libloading::Library, String> {
 /// Checks that the library which cudarc calls has every function, and that it is the one opened, whose path is returned.
 ///
 /// cudarc asks the loader for the name `libnvrtc.so` first, so a toolkit in `LD_LIBRARY_PATH` can come before the opened library.
-fn check_library(
-    opened: Option<(PathBuf, libloading::Library)>,
-) -> Result<Option<PathBuf>, CompileError> {
+fn check_library(opened: Option<(PathBuf, libloading::Library)>) -> Result<Option<PathBuf>, CompileError> {
     // SAFETY: `is_culib_present` said that a library can be opened, so this does not panic.
     let library = unsafe { sys::culib() };
     let address = |library: &libloading::Library, name: &str| {
@@ -257,22 +245,13 @@ fn interrogate(path: Option<&Path>) -> Result<(Version, Vec<u32>), CompileError>
     };
     let (mut major, mut minor, mut count): (c_int, c_int, c_int) = (0, 0, 0);
     // SAFETY: the pointers are to live integers.
-    check("nvrtcVersion", unsafe {
-        sys::nvrtcVersion(&mut major, &mut minor)
-    })?;
+    check("nvrtcVersion", unsafe { sys::nvrtcVersion(&mut major, &mut minor) })?;
     // SAFETY: as above.
-    check("nvrtcGetNumSupportedArchs", unsafe {
-        sys::nvrtcGetNumSupportedArchs(&mut count)
-    })?;
+    check("nvrtcGetNumSupportedArchs", unsafe { sys::nvrtcGetNumSupportedArchs(&mut count) })?;
     let mut archs: Vec<c_int> = vec![0; usize::try_from(count).unwrap_or(0)];
     // SAFETY: the buffer holds as many integers as NVRTC said that it writes.
-    check("nvrtcGetSupportedArchs", unsafe {
-        sys::nvrtcGetSupportedArchs(archs.as_mut_ptr())
-    })?;
-    let version = Version {
-        major: major.unsigned_abs(),
-        minor: minor.unsigned_abs(),
-    };
+    check("nvrtcGetSupportedArchs", unsafe { sys::nvrtcGetSupportedArchs(archs.as_mut_ptr()) })?;
+    let version = Version { major: major.unsigned_abs(), minor: minor.unsigned_abs() };
     Ok((version, archs.iter().map(|n| n.unsigned_abs()).collect()))
 }
 
@@ -291,20 +270,9 @@ impl Program {
         let mut handle: nvrtcProgram = ptr::null_mut();
         // SAFETY: both texts end in a zero byte and live as long as the program; no headers are passed.
         let result = unsafe {
-            sys::nvrtcCreateProgram(
-                &mut handle,
-                source.as_ptr(),
-                name.as_ptr(),
-                0,
-                ptr::null(),
-                ptr::null(),
-            )
+            sys::nvrtcCreateProgram(&mut handle, source.as_ptr(), name.as_ptr(), 0, ptr::null(), ptr::null())
         };
-        let program = Program {
-            handle,
-            kernel: request.kernel.to_owned(),
-            _texts: [source, name],
-        };
+        let program = Program { handle, kernel: request.kernel.to_owned(), _texts: [source, name] };
         program.check("nvrtcCreateProgram", result)?;
         Ok(program)
     }
@@ -340,19 +308,11 @@ impl Program {
     }
 
     fn cubin(&self) -> Result<Vec<u8>, CompileError> {
-        self.read(
-            ["nvrtcGetCUBINSize", "nvrtcGetCUBIN"],
-            sys::nvrtcGetCUBINSize,
-            sys::nvrtcGetCUBIN,
-        )
+        self.read(["nvrtcGetCUBINSize", "nvrtcGetCUBIN"], sys::nvrtcGetCUBINSize, sys::nvrtcGetCUBIN)
     }
 
     fn ptx(&self) -> Result<Vec<u8>, CompileError> {
-        let bytes = self.read(
-            ["nvrtcGetPTXSize", "nvrtcGetPTX"],
-            sys::nvrtcGetPTXSize,
-            sys::nvrtcGetPTX,
-        )?;
+        let bytes = self.read(["nvrtcGetPTXSize", "nvrtcGetPTX"], sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)?;
         Ok(until_zero(&bytes).to_vec())
     }
 
@@ -368,20 +328,14 @@ impl Program {
         self.check(names[0], unsafe { size_of(self.handle, &mut size) })?;
         let mut bytes = vec![0u8; size];
         // SAFETY: the buffer holds as many bytes as NVRTC said that it writes.
-        self.check(names[1], unsafe {
-            get(self.handle, bytes.as_mut_ptr().cast())
-        })?;
+        self.check(names[1], unsafe { get(self.handle, bytes.as_mut_ptr().cast()) })?;
         Ok(bytes)
     }
 
     fn check(&self, call: &'static str, result: nvrtcResult) -> Result<(), CompileError> {
         match result {
             nvrtcResult::NVRTC_SUCCESS => Ok(()),
-            other => Err(CompileError::Failed {
-                kernel: self.kernel.clone(),
-                call,
-                code: format!("{other:?}"),
-            }),
+            other => Err(CompileError::Failed { kernel: self.kernel.clone(), call, code: format!("{other:?}") }),
         }
     }
 }

@@ -79,19 +79,9 @@ ptxas info    : Compile time = 18.126 ms
 
     #[test]
     fn each_kernel_gets_its_own_lines() {
-        let empty = Resources {
-            registers: 4,
-            ..Resources::default()
-        };
+        let empty = Resources { registers: 4, ..Resources::default() };
         assert_eq!(resources_of(LOG, "empty"), Some(empty));
-        let silu = Resources {
-            registers: 64,
-            spill_stores: 12,
-            spill_loads: 8,
-            shared: 1024,
-            stack: 256,
-            barriers: 1,
-        };
+        let silu = Resources { registers: 64, spill_stores: 12, spill_loads: 8, shared: 1024, stack: 256, barriers: 1 };
         assert_eq!(resources_of(LOG, "silu"), Some(silu));
     }
 

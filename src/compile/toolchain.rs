@@ -26,10 +26,7 @@ impl Toolchain {
     /// # Errors
     /// As [`Nvrtc::load`].
     pub fn load() -> Result<Toolchain, CompileError> {
-        Ok(Toolchain {
-            nvrtc: Nvrtc::load()?,
-            cache: Cache::of_user(),
-        })
+        Ok(Toolchain { nvrtc: Nvrtc::load()?, cache: Cache::of_user() })
     }
 
     /// Uses another cache, or none.
@@ -98,11 +95,7 @@ impl Toolchain {
                 requests.get(index).map(|request| (index, request))
             } {
                 results.push((index, self.compile(request)));
-                progress(
-                    done.fetch_add(1, Ordering::Relaxed) + 1,
-                    requests.len(),
-                    request,
-                );
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, requests.len(), request);
             }
             results
         };
@@ -113,11 +106,7 @@ impl Toolchain {
                 threads.extend(builder.spawn_scoped(scope, work));
             }
             // A system may grant fewer threads than asked for, or none.
-            let mut results = if threads.is_empty() {
-                work()
-            } else {
-                Vec::new()
-            };
+            let mut results = if threads.is_empty() { work() } else { Vec::new() };
             for thread in threads {
                 match thread.join() {
                     Ok(more) => results.extend(more),

@@ -30,30 +30,16 @@ pub enum OnnxError {
     },
     /// A bound that keeps memory and time finite was passed.
     #[error("{}: {what}: {found} is over the limit of {limit}", path.display())]
-    Limit {
-        path: PathBuf,
-        what: String,
-        found: u64,
-        limit: u64,
-    },
+    Limit { path: PathBuf, what: String, found: u64, limit: u64 },
     /// Weights kept in another file could not be taken from there.
     #[error("tensor {tensor}: external data: {what}")]
     External { tensor: String, what: String },
     /// A tensor's fields contradict one another.
     #[error("tensor {tensor}: found {found}, expected {expected}")]
-    Tensor {
-        tensor: String,
-        found: String,
-        expected: String,
-    },
+    Tensor { tensor: String, found: String, expected: String },
     /// A node's attribute is missing, of another type, or out of range.
     #[error("node {node}: attribute `{attribute}`: found {found}, expected {expected}")]
-    Attribute {
-        node: String,
-        attribute: String,
-        found: String,
-        expected: String,
-    },
+    Attribute { node: String, attribute: String, found: String, expected: String },
     /// A node breaks its operator's rules.
     #[error("node {node}: {what}")]
     Node { node: String, what: String },

@@ -22,47 +22,24 @@ pub(crate) struct ExternalFiles {
 
 impl ExternalFiles {
     pub(crate) fn beside(model: &Path) -> Self {
-        let folder = model
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        Self {
-            folder: Some(folder.into()),
-            model: model.into(),
-            mapped: Mutex::default(),
-        }
+        let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self { folder: Some(folder.into()), model: model.into(), mapped: Mutex::default() }
     }
 
     pub(crate) fn none() -> Self {
-        Self {
-            folder: None,
-            model: PathBuf::new(),
-            mapped: Mutex::default(),
-        }
+        Self { folder: None, model: PathBuf::new(), mapped: Mutex::default() }
     }
 
     /// The bytes of `tensor`, whose data is external.
     pub(crate) fn bytes(&self, tensor: &TensorProto) -> Result<Bytes, OnnxError> {
         let name = quoted(tensor.name());
-        let fail = |what: String| OnnxError::External {
-            tensor: name.clone(),
-            what,
-        };
-        let entry = |key: &str| {
-            tensor
-                .external_data
-                .iter()
-                .find(|e| e.key() == key)
-                .map(|e| e.value())
-        };
+        let fail = |what: String| OnnxError::External { tensor: name.clone(), what };
+        let entry = |key: &str| tensor.external_data.iter().find(|e| e.key() == key).map(|e| e.value());
         let number = |key: &str| match entry(key) {
             None => Ok(None),
             Some(text) => match text.trim().parse::<u64>() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(fail(format!(
-                    "`{key}` is {}, not a number of bytes",
-                    quoted(text)
-                ))),
+                Err(_) => Err(fail(format!("`{key}` is {}, not a number of bytes", quoted(text)))),
             },
         };
         let location = entry("location").ok_or_else(|| fail("no `location` is given".into()))?;
@@ -77,9 +54,7 @@ impl ExternalFiles {
             None => Some(size),
         };
         match end {
-            Some(end) if offset <= end && end <= size => {
-                Ok(file.slice(offset as usize..end as usize))
-            }
+            Some(end) if offset <= end && end <= size => Ok(file.slice(offset as usize..end as usize)),
             _ => {
                 let length = length.map_or("the rest".to_string(), |l| format!("{l} bytes"));
                 Err(fail(format!(
@@ -91,10 +66,7 @@ impl ExternalFiles {
     }
 
     fn file(&self, location: &str) -> Result<Bytes, OnnxError> {
-        let mut mapped = self
-            .mapped
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut mapped = self.mapped.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(bytes) = mapped.get(location) {
             return Ok(bytes.clone());
         }
@@ -105,42 +77,24 @@ impl ExternalFiles {
 
     /// The file `location` stands for, once it is known to be inside the model's folder.
     fn resolve(&self, location: &str) -> Result<PathBuf, OnnxError> {
-        let fail = |what: String| OnnxError::External {
-            tensor: String::new(),
-            what,
-        };
+        let fail = |what: String| OnnxError::External { tensor: String::new(), what };
         let Some(folder) = &self.folder else {
-            return Err(fail(
-                "the model was not read from a file, so there is no folder to look in".into(),
-            ));
+            return Err(fail("the model was not read from a file, so there is no folder to look in".into()));
         };
         let inside = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
         // A backslash is a separator on other systems; a model must mean the same file everywhere.
-        if location.is_empty()
-            || location.contains(['\\', '\0'])
-            || !Path::new(location).components().all(inside)
-        {
-            return Err(fail(format!(
-                "{} is not a plain relative path inside the model's folder",
-                quoted(location)
-            )));
+        if location.is_empty() || location.contains(['\\', '\0']) || !Path::new(location).components().all(inside) {
+            return Err(fail(format!("{} is not a plain relative path inside the model's folder", quoted(location))));
         }
         let path = folder.join(location);
         let real = |path: &Path| {
-            path.canonicalize().map_err(|source| OnnxError::Io {
-                action: "open",
-                path: path.into(),
-                source,
-            })
+            path.canonicalize().map_err(|source| OnnxError::Io { action: "open", path: path.into(), source })
         };
         let target = real(&path)?;
         let store = real(&self.model)?;
         let store = store.parent().unwrap_or(Path::new("/"));
         if !target.starts_with(real(folder)?) && !target.starts_with(store) {
-            return Err(fail(format!(
-                "{} leads outside the model's folder through a link",
-                quoted(location)
-            )));
+            return Err(fail(format!("{} leads outside the model's folder through a link", quoted(location))));
         }
         Ok(target)
     }
@@ -156,11 +110,7 @@ mod tests {
             key: Some((*key).into()),
             value: Some((*value).into()),
         };
-        TensorProto {
-            name: Some("w".into()),
-            external_data: entries.iter().map(entry).collect(),
-            ..Default::default()
-        }
+        TensorProto { name: Some("w".into()), external_data: entries.iter().map(entry).collect(), ..Default::default() }
     }
 
     fn folder_with_weights() -> (tempfile::TempDir, ExternalFiles) {
@@ -178,31 +128,11 @@ mod tests {
     fn slices_and_their_bounds() {
         let (_root, files) = folder_with_weights();
         let get = |entries: &[(&str, &str)]| files.bytes(&tensor(entries)).map(|b| b.to_vec());
-        assert_eq!(
-            get(&[("location", "w.bin"), ("offset", "2"), ("length", "3")]).expect("slice"),
-            b"234"
-        );
-        assert_eq!(
-            get(&[("location", "./w.bin"), ("offset", "8")]).expect("slice"),
-            b"89"
-        );
-        for (offset, length) in [
-            ("8", "3"),
-            ("11", "0"),
-            ("1", "18446744073709551615"),
-            ("-1", "1"),
-            ("x", "1"),
-        ] {
-            let error = get(&[
-                ("location", "w.bin"),
-                ("offset", offset),
-                ("length", length),
-            ])
-            .expect_err("bounds");
-            assert!(
-                matches!(error, OnnxError::External { ref tensor, .. } if tensor == "\"w\""),
-                "{error}"
-            );
+        assert_eq!(get(&[("location", "w.bin"), ("offset", "2"), ("length", "3")]).expect("slice"), b"234");
+        assert_eq!(get(&[("location", "./w.bin"), ("offset", "8")]).expect("slice"), b"89");
+        for (offset, length) in [("8", "3"), ("11", "0"), ("1", "18446744073709551615"), ("-1", "1"), ("x", "1")] {
+            let error = get(&[("location", "w.bin"), ("offset", offset), ("length", length)]).expect_err("bounds");
+            assert!(matches!(error, OnnxError::External { ref tensor, .. } if tensor == "\"w\""), "{error}");
         }
     }
 
@@ -210,36 +140,17 @@ mod tests {
     fn paths_out_of_the_folder_are_refused() {
         let (root, files) = folder_with_weights();
         let absolute = root.path().join("secret").display().to_string();
-        for location in [
-            "../secret",
-            "a/../../secret",
-            &absolute,
-            "..\\secret",
-            "",
-            "w.bin\0",
-        ] {
-            let error = files
-                .bytes(&tensor(&[("location", location)]))
-                .expect_err("outside");
-            assert!(
-                error.to_string().contains("not a plain relative path"),
-                "{location}: {error}"
-            );
+        for location in ["../secret", "a/../../secret", &absolute, "..\\secret", "", "w.bin\0"] {
+            let error = files.bytes(&tensor(&[("location", location)])).expect_err("outside");
+            assert!(error.to_string().contains("not a plain relative path"), "{location}: {error}");
         }
         #[cfg(unix)]
         {
-            std::os::unix::fs::symlink(root.path().join("secret"), root.path().join("model/link"))
-                .expect("link");
-            let error = files
-                .bytes(&tensor(&[("location", "link")]))
-                .expect_err("outside");
+            std::os::unix::fs::symlink(root.path().join("secret"), root.path().join("model/link")).expect("link");
+            let error = files.bytes(&tensor(&[("location", "link")])).expect_err("outside");
             assert!(error.to_string().contains("through a link"), "{error}");
         }
-        assert!(
-            ExternalFiles::none()
-                .bytes(&tensor(&[("location", "w.bin")]))
-                .is_err()
-        );
+        assert!(ExternalFiles::none().bytes(&tensor(&[("location", "w.bin")])).is_err());
     }
 
     /// Model hubs store `models/x/model.onnx` and `model.onnx_data` as links into one folder of blobs.
@@ -256,12 +167,6 @@ mod tests {
             std::os::unix::fs::symlink(format!("../blobs/{blob}"), link).expect("link");
         }
         let files = ExternalFiles::beside(&root.path().join("snapshot/m.onnx"));
-        assert_eq!(
-            files
-                .bytes(&tensor(&[("location", "m.onnx_data")]))
-                .expect("blob")
-                .as_ref(),
-            b"2"
-        );
+        assert_eq!(files.bytes(&tensor(&[("location", "m.onnx_data")])).expect("blob").as_ref(), b"2");
     }
 }

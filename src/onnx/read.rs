@@ -39,11 +39,7 @@ impl ModelFile {
 
     /// Wraps a model that was built in memory.
     pub fn from_model(name: &str, model: ModelProto) -> Self {
-        Self {
-            model,
-            path: name.into(),
-            external: ExternalFiles::none(),
-        }
+        Self { model, path: name.into(), external: ExternalFiles::none() }
     }
 
     /// Where the model was read from, or the name given to it.
@@ -53,10 +49,7 @@ impl ModelFile {
 
     fn decode(path: &Path, bytes: Bytes, external: ExternalFiles) -> Result<Self, OnnxError> {
         if let Some(what) = sniff::not_onnx(&bytes) {
-            return Err(OnnxError::NotOnnx {
-                path: path.into(),
-                what,
-            });
+            return Err(OnnxError::NotOnnx { path: path.into(), what });
         }
         wire::check(path, &bytes)?;
         let mut rest = bytes.clone();
@@ -68,34 +61,20 @@ impl ModelFile {
         })?;
         if model.graph.is_none() {
             let what = "it decodes, but holds no graph (another protobuf format, such as a TensorFlow model?)";
-            return Err(OnnxError::NotOnnx {
-                path: path.into(),
-                what: what.into(),
-            });
+            return Err(OnnxError::NotOnnx { path: path.into(), what: what.into() });
         }
-        Ok(Self {
-            model,
-            path: path.into(),
-            external,
-        })
+        Ok(Self { model, path: path.into(), external })
     }
 }
 
 /// The file's bytes: mapped where it is a regular file, else (a pipe) read to the end.
 pub(crate) fn map(path: &Path) -> Result<Bytes, OnnxError> {
-    let fail = |action, source| OnnxError::Io {
-        action,
-        path: path.into(),
-        source,
-    };
+    let fail = |action, source| OnnxError::Io { action, path: path.into(), source };
     let file = std::fs::File::open(path).map_err(|e| fail("open", e))?;
     let about = file.metadata().map_err(|e| fail("read", e))?;
     if about.is_dir() {
         let what = "it is a folder; name the .onnx file in it".into();
-        return Err(OnnxError::NotOnnx {
-            path: path.into(),
-            what,
-        });
+        return Err(OnnxError::NotOnnx { path: path.into(), what });
     }
     if !about.is_file() {
         return read_to_end(path, file);
@@ -116,19 +95,10 @@ fn read_to_end(path: &Path, file: std::fs::File) -> Result<Bytes, OnnxError> {
     const LARGEST: u64 = 1 << 31;
     let mut bytes = Vec::new();
     let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
-    read.map_err(|source| OnnxError::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    read.map_err(|source| OnnxError::Io { action: "read", path: path.into(), source })?;
     if bytes.len() as u64 > LARGEST {
         let what = "bytes read from a pipe".into();
-        return Err(OnnxError::Limit {
-            path: path.into(),
-            what,
-            found: bytes.len() as u64,
-            limit: LARGEST,
-        });
+        return Err(OnnxError::Limit { path: path.into(), what, found: bytes.len() as u64, limit: LARGEST });
     }
     Ok(bytes.into())
 }

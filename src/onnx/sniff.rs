@@ -2,56 +2,20 @@
 
 /// Signatures at the start of other formats, and what to tell the user.
 const SIGNATURES: &[(usize, &[u8], &str)] = &[
-    (
-        0,
-        b"version https://git-lfs",
-        "it is a Git LFS pointer, not the file itself; run `git lfs pull`",
-    ),
-    (
-        0,
-        b"PK\x03\x04",
-        "it is a zip archive (a PyTorch checkpoint or a zipped model?); export it to ONNX, or unzip it",
-    ),
+    (0, b"version https://git-lfs", "it is a Git LFS pointer, not the file itself; run `git lfs pull`"),
+    (0, b"PK\x03\x04", "it is a zip archive (a PyTorch checkpoint or a zipped model?); export it to ONNX, or unzip it"),
     (0, b"\x1f\x8b", "it is gzip-compressed; decompress it first"),
     (0, b"BZh", "it is bzip2-compressed; decompress it first"),
-    (
-        0,
-        b"\xfd7zXZ\x00",
-        "it is xz-compressed; decompress it first",
-    ),
-    (
-        0,
-        b"\x28\xb5\x2f\xfd",
-        "it is zstd-compressed; decompress it first",
-    ),
-    (
-        0,
-        b"7z\xbc\xaf\x27\x1c",
-        "it is a 7z archive; unpack it first",
-    ),
-    (
-        0,
-        b"\x89HDF\r\n",
-        "it is an HDF5 file (a Keras model?); export it to ONNX",
-    ),
+    (0, b"\xfd7zXZ\x00", "it is xz-compressed; decompress it first"),
+    (0, b"\x28\xb5\x2f\xfd", "it is zstd-compressed; decompress it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
+    (0, b"\x89HDF\r\n", "it is an HDF5 file (a Keras model?); export it to ONNX"),
     (0, b"\x93NUMPY", "it is a NumPy array"),
     (0, b"GGUF", "it is a GGUF file"),
-    (
-        4,
-        b"ORTM",
-        "it is in ONNX Runtime's own .ort format; use the .onnx file it was made from",
-    ),
-    (
-        4,
-        b"TFL3",
-        "it is a TensorFlow Lite model; convert it to ONNX",
-    ),
+    (4, b"ORTM", "it is in ONNX Runtime's own .ort format; use the .onnx file it was made from"),
+    (4, b"TFL3", "it is a TensorFlow Lite model; convert it to ONNX"),
     (257, b"ustar", "it is a tar archive; unpack it first"),
-    (
-        0,
-        b"\x80\x02",
-        "it is a Python pickle (a PyTorch checkpoint?); export it to ONNX",
-    ),
+    (0, b"\x80\x02", "it is a Python pickle (a PyTorch checkpoint?); export it to ONNX"),
     (0, b"\x7fELF", "it is a program or library"),
 ];
 
@@ -61,10 +25,7 @@ pub fn not_onnx(bytes: &[u8]) -> Option<String> {
         return Some("the file is empty".into());
     }
     for (offset, signature, what) in SIGNATURES {
-        if bytes
-            .get(*offset..)
-            .is_some_and(|rest| rest.starts_with(signature))
-        {
+        if bytes.get(*offset..).is_some_and(|rest| rest.starts_with(signature)) {
             return Some((*what).into());
         }
     }
@@ -90,18 +51,10 @@ fn text(bytes: &[u8]) -> Option<String> {
     let start = String::from_utf8_lossy(head);
     let trimmed = start.trim_start().to_ascii_lowercase();
     if trimmed.starts_with("<!doctype html") || trimmed.starts_with("<html") {
-        return Some(
-            "it is a web page (did the download return an error page or a login form?)".into(),
-        );
+        return Some("it is a web page (did the download return an error page or a login form?)".into());
     }
-    let line = start
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    Some(format!(
-        "it is text, starting with {}",
-        super::error::quoted(line)
-    ))
+    let line = start.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    Some(format!("it is text, starting with {}", super::error::quoted(line)))
 }
 
 #[cfg(test)]
@@ -112,17 +65,11 @@ mod tests {
     fn other_formats_are_named() {
         let cases: &[(&[u8], &str)] = &[
             (b"", "empty"),
-            (
-                b"version https://git-lfs.github.com/spec/v1\n",
-                "git lfs pull",
-            ),
+            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"PK\x03\x04\x00\x00", "zip"),
             (b"\x1f\x8b\x08", "gzip"),
             (b"  <!DOCTYPE html><html>", "web page"),
-            (
-                b"import torch\nprint(1)\n",
-                "text, starting with \"import torch\"",
-            ),
+            (b"import torch\nprint(1)\n", "text, starting with \"import torch\""),
             (b"\x18\x00\x00\x00ORTM", ".ort"),
             (b"\x10\x00\x00\x00\x00\x00\x00\x00{\"a\":{}}", "safetensors"),
             (&[0; 100], "zero"),
@@ -138,9 +85,6 @@ mod tests {
         // ir_version 8, producer "pytorch"
         assert_eq!(not_onnx(b"\x08\x08\x12\x07pytorch:\x00"), None);
         // a graph first, with a printable length
-        assert_eq!(
-            not_onnx(b"\x3a\x20\x0a\x1e\x0a\x01x\x12\x01y\x1a\x01n"),
-            None
-        );
+        assert_eq!(not_onnx(b"\x3a\x20\x0a\x1e\x0a\x01x\x12\x01y\x1a\x01n"), None);
     }
 }

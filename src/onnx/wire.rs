@@ -118,14 +118,7 @@ struct Walk<'a> {
 /// # Errors
 /// [`OnnxError::Malformed`] with the byte and the place, or [`OnnxError::Limit`].
 pub fn check(path: &Path, bytes: &[u8]) -> Result<(), OnnxError> {
-    let mut walk = Walk {
-        path,
-        bytes,
-        at: 0,
-        items: 0,
-        varint_bytes: 0,
-        place: Vec::new(),
-    };
+    let mut walk = Walk { path, bytes, at: 0, items: 0, varint_bytes: 0, place: Vec::new() };
     walk.message(Message::Model, bytes.len())
 }
 
@@ -157,19 +150,12 @@ impl Walk<'_> {
                     let inner_end = self.at + length as usize;
                     self.items += 1;
                     if self.items > MAX_ITEMS {
-                        return Err(self.limit(
-                            "messages and strings in the file",
-                            self.items,
-                            MAX_ITEMS,
-                        ));
+                        return Err(self.limit("messages and strings in the file", self.items, MAX_ITEMS));
                     }
                     self.field(kind, number, inner_end, &mut seen)?;
                 }
                 _ => {
-                    return Err(self.damaged(
-                        start,
-                        format!("wire type {wire} does not exist in ONNX files"),
-                    ));
+                    return Err(self.damaged(start, format!("wire type {wire} does not exist in ONNX files")));
                 }
             }
         }
@@ -177,13 +163,7 @@ impl Walk<'_> {
     }
 
     /// Walks one length-delimited field, which ends at `end`.
-    fn field(
-        &mut self,
-        kind: Message,
-        number: u64,
-        end: usize,
-        seen: &mut [usize; 32],
-    ) -> Result<(), OnnxError> {
+    fn field(&mut self, kind: Message, number: u64, end: usize, seen: &mut [usize; 32]) -> Result<(), OnnxError> {
         match child(kind, number) {
             Some((_, Message::Varints)) => {
                 self.varint_bytes += (end - self.at) as u64;
@@ -230,34 +210,17 @@ impl Walk<'_> {
     }
 
     fn cut_off(&self, start: usize, number: u64, length: u64, left: u64) -> OnnxError {
-        let hint = if self.place.is_empty() {
-            "; the file is cut short (an interrupted download?)"
-        } else {
-            ""
-        };
-        self.damaged(
-            start,
-            format!("field {number} should have {length} bytes but only {left} are left{hint}"),
-        )
+        let hint = if self.place.is_empty() { "; the file is cut short (an interrupted download?)" } else { "" };
+        self.damaged(start, format!("field {number} should have {length} bytes but only {left} are left{hint}"))
     }
 
     fn damaged(&self, offset: usize, what: String) -> OnnxError {
-        OnnxError::Malformed {
-            path: self.path.into(),
-            offset: offset as u64,
-            place: self.shown_place(),
-            what,
-        }
+        OnnxError::Malformed { path: self.path.into(), offset: offset as u64, place: self.shown_place(), what }
     }
 
     fn limit(&self, what: &str, found: u64, limit: u64) -> OnnxError {
         let what = format!("{what} (at {})", self.shown_place());
-        OnnxError::Limit {
-            path: self.path.into(),
-            what,
-            found,
-            limit,
-        }
+        OnnxError::Limit { path: self.path.into(), what, found, limit }
     }
 
     fn shown_place(&self) -> String {
@@ -265,12 +228,7 @@ impl Walk<'_> {
             return "the model".into();
         }
         // A hostile file may nest deeply: the outermost levels say enough.
-        let shown: Vec<_> = self
-            .place
-            .iter()
-            .take(8)
-            .map(|(name, index)| format!("{name}[{index}]"))
-            .collect();
+        let shown: Vec<_> = self.place.iter().take(8).map(|(name, index)| format!("{name}[{index}]")).collect();
         shown.join(".") + if self.place.len() > 8 { "…" } else { "" }
     }
 }
@@ -286,24 +244,13 @@ mod tests {
     }
 
     fn model(graph: GraphProto) -> Vec<u8> {
-        ModelProto {
-            graph: Some(Box::new(graph)),
-            ..Default::default()
-        }
-        .encode_to_vec()
+        ModelProto { graph: Some(Box::new(graph)), ..Default::default() }.encode_to_vec()
     }
 
     #[test]
     fn every_truncation_is_found_or_harmless() {
-        let node = NodeProto {
-            input: vec!["x".into()],
-            op_type: Some("Relu".into()),
-            ..Default::default()
-        };
-        let bytes = model(GraphProto {
-            node: vec![node; 3],
-            ..Default::default()
-        });
+        let node = NodeProto { input: vec!["x".into()], op_type: Some("Relu".into()), ..Default::default() };
+        let bytes = model(GraphProto { node: vec![node; 3], ..Default::default() });
         assert!(check(&bytes).is_ok());
         for cut in 1..bytes.len() {
             match check(&bytes[..cut]) {
@@ -315,45 +262,22 @@ mod tests {
 
     #[test]
     fn the_place_of_the_damage_is_named() {
-        let bad = NodeProto {
-            attribute: vec![AttributeProto::default()],
-            ..Default::default()
-        };
-        let mut bytes = model(GraphProto {
-            node: vec![NodeProto::default(), bad],
-            ..Default::default()
-        });
+        let bad = NodeProto { attribute: vec![AttributeProto::default()], ..Default::default() };
+        let mut bytes = model(GraphProto { node: vec![NodeProto::default(), bad], ..Default::default() });
         *bytes.last_mut().expect("not empty") = 5; // the attribute's length, now past the end of its node
-        let Err(OnnxError::Malformed { place, offset, .. }) = check(&bytes) else {
-            panic!("accepted")
-        };
-        assert_eq!(
-            (place.as_str(), offset),
-            ("graph[0].node[1]", bytes.len() as u64 - 2)
-        );
+        let Err(OnnxError::Malformed { place, offset, .. }) = check(&bytes) else { panic!("accepted") };
+        assert_eq!((place.as_str(), offset), ("graph[0].node[1]", bytes.len() as u64 - 2));
     }
 
     #[test]
     fn too_many_messages_and_too_deep_are_refused_before_decoding() {
-        let many = model(GraphProto {
-            node: vec![NodeProto::default(); 4_000_001],
-            ..Default::default()
-        });
+        let many = model(GraphProto { node: vec![NodeProto::default(); 4_000_001], ..Default::default() });
         assert!(matches!(check(&many), Err(OnnxError::Limit { .. })));
         let mut deep = GraphProto::default();
         for _ in 0..40 {
-            let attribute = AttributeProto {
-                g: Some(Box::new(deep)),
-                ..Default::default()
-            };
-            let node = NodeProto {
-                attribute: vec![attribute],
-                ..Default::default()
-            };
-            deep = GraphProto {
-                node: vec![node],
-                ..Default::default()
-            };
+            let attribute = AttributeProto { g: Some(Box::new(deep)), ..Default::default() };
+            let node = NodeProto { attribute: vec![attribute], ..Default::default() };
+            deep = GraphProto { node: vec![node], ..Default::default() };
         }
         assert!(matches!(check(&model(deep)), Err(OnnxError::Limit { .. })));
     }

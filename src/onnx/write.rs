@@ -34,21 +34,12 @@ impl ModelFile {
                 Some(name) => format!("{}.data", name.to_string_lossy()),
                 None => "model.onnx.data".into(),
             });
-            let location = weights
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let location = weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
             replace(&weights, |file| move_out(&mut model, &location, file))?;
             if model.encoded_len() > largest {
                 let what = "bytes in the model even without its weights".into();
                 let found = model.encoded_len() as u64;
-                return Err(OnnxError::Limit {
-                    path: path.into(),
-                    what,
-                    found,
-                    limit: largest as u64,
-                });
+                return Err(OnnxError::Limit { path: path.into(), what, found, limit: largest as u64 });
             }
         }
         replace(path, |file| file.write_all(&model.encode_to_vec()))
@@ -69,20 +60,14 @@ impl ModelFile {
 fn move_out(model: &mut ModelProto, location: &str, file: &mut dyn Write) -> std::io::Result<()> {
     let mut at = 0u64;
     walk::tensors(model, &mut |tensor| {
-        let Some(raw) = tensor
-            .raw_data
-            .take_if(|raw| raw.len() >= SMALLEST_EXTERNAL)
-        else {
+        let Some(raw) = tensor.raw_data.take_if(|raw| raw.len() >= SMALLEST_EXTERNAL) else {
             return Ok(());
         };
         let start = at.next_multiple_of(ALIGNMENT);
         file.write_all(&vec![0; (start - at) as usize])?;
         file.write_all(&raw)?;
         at = start + raw.len() as u64;
-        let entry = |key: &str, value: String| StringStringEntryProto {
-            key: Some(key.into()),
-            value: Some(value),
-        };
+        let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
         tensor.external_data = vec![
             entry("location", location.into()),
             entry("offset", start.to_string()),
@@ -94,27 +79,15 @@ fn move_out(model: &mut ModelProto, location: &str, file: &mut dyn Write) -> std
 }
 
 /// Fills a temporary file in `path`'s folder, then gives it `path`'s name.
-fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<(), OnnxError> {
-    let fail = |source| OnnxError::Io {
-        action: "write",
-        path: path.into(),
-        source,
-    };
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), OnnxError> {
+    let fail = |source| OnnxError::Io { action: "write", path: path.into(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
     let mut file = builder.tempfile_in(folder).map_err(fail)?;
     let mut buffered = std::io::BufWriter::new(file.as_file_mut());
-    fill(&mut buffered)
-        .and_then(|()| buffered.flush())
-        .map_err(fail)?;
+    fill(&mut buffered).and_then(|()| buffered.flush()).map_err(fail)?;
     drop(buffered);
     file.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
@@ -130,68 +103,35 @@ mod tests {
             name: Some(name.into()),
             dims: vec![size as i64],
             data_type: Some(DataType::Uint8 as i32),
-            raw_data: Some(
-                (0..size)
-                    .map(|i| (i % 251) as u8)
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
+            raw_data: Some((0..size).map(|i| (i % 251) as u8).collect::<Vec<_>>().into()),
             ..Default::default()
         }
     }
 
     fn model() -> ModelProto {
-        let constant = AttributeProto {
-            t: Some(Box::new(weights("c", 5000))),
-            ..Default::default()
-        };
-        let body = GraphProto {
-            initializer: vec![weights("inner", 2000)],
-            ..Default::default()
-        };
-        let branch = AttributeProto {
-            g: Some(Box::new(body)),
-            ..Default::default()
-        };
-        let node = NodeProto {
-            attribute: vec![constant, branch],
-            ..Default::default()
-        };
+        let constant = AttributeProto { t: Some(Box::new(weights("c", 5000))), ..Default::default() };
+        let body = GraphProto { initializer: vec![weights("inner", 2000)], ..Default::default() };
+        let branch = AttributeProto { g: Some(Box::new(body)), ..Default::default() };
+        let node = NodeProto { attribute: vec![constant, branch], ..Default::default() };
         let initializer = vec![weights("w", 9000), weights("small", 10)];
-        let graph = GraphProto {
-            node: vec![node],
-            initializer,
-            ..Default::default()
-        };
-        ModelProto {
-            ir_version: Some(8),
-            graph: Some(Box::new(graph)),
-            ..Default::default()
-        }
+        let graph = GraphProto { node: vec![node], initializer, ..Default::default() };
+        ModelProto { ir_version: Some(8), graph: Some(Box::new(graph)), ..Default::default() }
     }
 
     #[test]
     fn a_written_model_reads_back_the_same() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("m.onnx");
-        ModelFile::from_model("m", model())
-            .write(&path)
-            .expect("write");
+        ModelFile::from_model("m", model()).write(&path).expect("write");
         assert_eq!(ModelFile::read(&path).expect("read").model, model());
-        assert_eq!(
-            std::fs::read_dir(folder.path()).expect("folder").count(),
-            1,
-            "nothing else is left"
-        );
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1, "nothing else is left");
     }
 
     #[test]
     fn a_model_over_the_limit_moves_its_weights_out_and_back() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("m.onnx");
-        ModelFile::from_model("m", model())
-            .write_within(&path, 3000)
-            .expect("write");
+        ModelFile::from_model("m", model()).write_within(&path, 3000).expect("write");
         let outside = ModelFile::read(&path).expect("read");
         let graph = outside.model.graph.as_ref().expect("graph");
         assert_eq!(graph.initializer[0].data_location(), DataLocation::External);

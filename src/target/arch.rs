@@ -59,10 +59,7 @@ impl Arch {
     /// Hopper (H100, H200).
     pub const SM_90: Arch = Arch::portable(90);
     /// Hopper with wgmma; its code runs on no other architecture.
-    pub const SM_90A: Arch = Arch {
-        number: 90,
-        variant: Variant::Exact,
-    };
+    pub const SM_90A: Arch = Arch { number: 90, variant: Variant::Exact };
     /// Blackwell, data centre (B200).
     pub const SM_100: Arch = Arch::portable(100);
     /// Blackwell Ultra (B300).
@@ -75,10 +72,7 @@ impl Arch {
     pub const SM_121: Arch = Arch::portable(121);
 
     const fn portable(number: u16) -> Arch {
-        Arch {
-            number,
-            variant: Variant::Portable,
-        }
+        Arch { number, variant: Variant::Portable }
     }
 
     /// Every architecture without its variants, oldest first.
@@ -91,9 +85,7 @@ impl Arch {
     /// A minor version newer than any known gives the newest known one of its major version, whose code it runs;
     /// a GPU older than Turing or of an unknown major version gives `None`.
     pub fn of_device(major: u32, minor: u32) -> Option<Arch> {
-        Arch::all()
-            .filter(|arch| arch.major() == major && arch.minor() <= minor)
-            .last()
+        Arch::all().filter(|arch| arch.major() == major && arch.minor() <= minor).last()
     }
 
     /// The major version of the compute capability: 9 for `sm_90a`.
@@ -163,9 +155,7 @@ impl FromStr for Arch {
 
     /// Reads `sm_90a`, `compute_90a`, `90a` or the compute capability `9.0`.
     fn from_str(text: &str) -> Result<Arch, UnknownArch> {
-        let unknown = || UnknownArch {
-            found: text.to_owned(),
-        };
+        let unknown = || UnknownArch { found: text.to_owned() };
         let (number, variant) = split(text).ok_or_else(unknown)?;
         // `a` variants came with Hopper, families with Blackwell.
         let since = match variant {
@@ -173,21 +163,14 @@ impl FromStr for Arch {
             Variant::Exact => 90,
             Variant::Family => 100,
         };
-        if NUMBERS.contains(&number) && number >= since {
-            Ok(Arch { number, variant })
-        } else {
-            Err(unknown())
-        }
+        if NUMBERS.contains(&number) && number >= since { Ok(Arch { number, variant }) } else { Err(unknown()) }
     }
 }
 
 /// Splits a name of an architecture, known or not, into its number and its variant.
 fn split(text: &str) -> Option<(u16, Variant)> {
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower
-        .strip_prefix("sm_")
-        .or_else(|| lower.strip_prefix("compute_"))
-        .unwrap_or(&lower);
+    let digits = lower.strip_prefix("sm_").or_else(|| lower.strip_prefix("compute_")).unwrap_or(&lower);
     let (digits, variant) = match digits.strip_suffix('a') {
         Some(rest) => (rest, Variant::Exact),
         None => match digits.strip_suffix('f') {
@@ -247,10 +230,7 @@ mod tests {
             assert_eq!(arch.to_string().parse(), Ok(arch));
             assert_eq!(arch.virtual_name().parse(), Ok(arch));
             assert_eq!(arch.number().to_string().parse(), Ok(arch));
-            assert_eq!(
-                format!("{}.{}", arch.major(), arch.minor()).parse(),
-                Ok(arch)
-            );
+            assert_eq!(format!("{}.{}", arch.major(), arch.minor()).parse(), Ok(arch));
             let json = serde_json::to_string(&arch).unwrap();
             assert_eq!(json, format!("\"{arch}\""));
             assert_eq!(serde_json::from_str::<Arch>(&json).unwrap(), arch);
@@ -262,8 +242,8 @@ mod tests {
     #[test]
     fn what_is_no_architecture_is_refused_with_advice() {
         for text in [
-            "", "sm_", "sm_91", "sm_80a", "sm_90f", "9.00", "9.", "-90", "sm_70", "hopper",
-            "sm_900", "sm_99999", "9é", "sm_90aa", "sm_90 a",
+            "", "sm_", "sm_91", "sm_80a", "sm_90f", "9.00", "9.", "-90", "sm_70", "hopper", "sm_900", "sm_99999", "9é",
+            "sm_90aa", "sm_90 a",
         ] {
             let error = text.parse::<Arch>().unwrap_err();
             assert_eq!(error.found, text);

@@ -63,10 +63,7 @@ impl Target {
             0 => u32::MAX,
             bytes => limits.shared_per_sm / bytes,
         };
-        (limits.threads_per_sm / 32 / warps)
-            .min(warps_by_registers / warps)
-            .min(by_shared)
-            .min(limits.blocks_per_sm)
+        (limits.threads_per_sm / 32 / warps).min(warps_by_registers / warps).min(by_shared).min(limits.blocks_per_sm)
     }
 }
 
