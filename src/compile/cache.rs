@@ -161,7 +161,7 @@ impl Cache {
         part(nvrtc.to_string().as_bytes());
         part(request.kernel.as_bytes());
         part(request.source.as_bytes());
-        for option in nvrtc::options(request) {
+        for option in nvrtc::options(request, nvrtc) {
             part(option.as_bytes());
         }
         hasher.finalize()

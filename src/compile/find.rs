@@ -1,13 +1,13 @@
-//! Where NVRTC may lie on this machine.
+//! Where NVRTC and the disassembler may lie on this machine.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names NVRTC: its file or its folder.
-pub(super) const VARIABLE: &str = "POINTWELD_NVRTC";
+const VARIABLE: &str = "POINTWELD_NVRTC";
 
-/// A place where NVRTC may lie.
+/// A place where a library or a tool may lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     /// A file, or a folder that holds it.
@@ -16,27 +16,34 @@ pub(super) struct Place {
     pub explicit: bool,
 }
 
-/// The places to look in, the first first; the system's loader comes after them.
-pub(super) fn places() -> Vec<Place> {
-    if let Some(path) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+/// The places to look for NVRTC in, the first first; the system's loader comes after them.
+pub(super) fn nvrtc_places() -> Vec<Place> {
+    places(VARIABLE, ".cache/nvrtc", &["lib64", "lib"])
+}
+
+/// The places to look for nvdisasm in, the first first; `PATH` comes after them.
+pub(super) fn disassembler_places() -> Vec<Place> {
+    places("POINTWELD_NVDISASM", ".cache/disassembler", &["bin"])
+}
+
+/// The place that `variable` names, or else: `folder` in the working folder or above the executable, the executable's folder, and
+/// `toolkit` in CUDA's own folder.
+fn places(variable: &str, folder: &str, toolkit: &[&str]) -> Vec<Place> {
+    let value = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(path) = value(variable) {
         return vec![Place { path: path.into(), explicit: true }];
     }
     let mut folders = Vec::new();
     if let Ok(current) = env::current_dir() {
-        folders.push(current.join(".cache/nvrtc"));
+        folders.push(current.join(folder));
     }
     // The executable lies in target/release or target/debug/deps of the checkout, or beside the library of a package.
     if let Ok(executable) = env::current_exe() {
-        for folder in executable.ancestors().skip(1).take(5) {
-            folders.push(folder.join(".cache/nvrtc"));
-        }
+        folders.extend(executable.ancestors().skip(1).take(5).map(|above| above.join(folder)));
         folders.extend(executable.parent().map(Path::to_owned));
     }
-    for variable in ["CUDA_HOME", "CUDA_PATH"] {
-        if let Some(root) = env::var_os(variable).filter(|value| !value.is_empty()) {
-            folders.push(Path::new(&root).join("lib64"));
-            folders.push(Path::new(&root).join("lib"));
-        }
+    for root in ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(value) {
+        folders.extend(toolkit.iter().map(|inside| Path::new(&root).join(inside)));
     }
     let mut unique: Vec<Place> = Vec::new();
     for path in folders {
@@ -101,7 +108,7 @@ mod tests {
 
     #[test]
     fn no_place_is_looked_in_twice() {
-        let places = places();
+        let places = nvrtc_places();
         for (i, place) in places.iter().enumerate() {
             assert!(places[..i].iter().all(|other| other.path != place.path));
         }

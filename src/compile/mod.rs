@@ -1,7 +1,7 @@
 //! CUDA text in, machine code out.
 //!
 //! [`Nvrtc`] is the CUDA run-time compiler, found and loaded when it is first needed. [`Cache`] keeps what it made on disk.
-//! [`Toolchain`] is both together, over all cores: what the rest of pointweld uses.
+//! [`Toolchain`] is both together, over all cores: what the rest of pointweld uses. [`sass`] reads machine code back.
 //! None of this needs a GPU or a driver.
 
 mod cache;
@@ -11,6 +11,7 @@ mod error;
 mod find;
 mod nvrtc;
 mod resources;
+pub mod sass;
 mod toolchain;
 
 pub use cache::{Cache, CacheStats, CacheWarning};
