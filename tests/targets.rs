@@ -108,7 +108,7 @@ fn residency_is_what_ptxas_enforces() {
         let source = format!(
             "extern \"C\" __global__ void __launch_bounds__({threads}, {blocks}) probe(float* x) {{ x[0] = 1; }}"
         );
-        nvrtc.compile(&request(&source, arch)).unwrap().log == ""
+        nvrtc.compile(&request(&source, arch)).unwrap().log.is_empty()
     };
     for arch in archs(&nvrtc) {
         let limits = Limits::of(arch);
