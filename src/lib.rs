@@ -12,6 +12,7 @@ pub mod op;
 pub mod patch;
 pub mod plan;
 pub mod qparams;
+pub mod reference;
 pub mod scalar;
 pub mod shape;
 pub mod structural;

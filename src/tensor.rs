@@ -7,6 +7,7 @@ use crate::dtype::DType;
 use crate::scalar::{Number, Scalar};
 use crate::shape::Shape;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,15 @@ elements! {
     i64 => I64, u64 => U64, i32 => I32, u32 => U32, i16 => I16, u16 => U16, i8 => I8, u8 => U8,
 }
 
+/// Values that are read as bytes.
+struct Owned<T>(Vec<T>);
+
+impl<T: Element> AsRef<[u8]> for Owned<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
 /// Product of the sizes, or `None` on overflow.
 pub fn count(sizes: &[usize]) -> Option<usize> {
     // An empty tensor may have other sizes whose product overflows.
@@ -63,6 +73,11 @@ impl Tensor {
     pub fn from_slice<T: Element>(sizes: &[usize], values: &[T]) -> Result<Tensor, TensorError> {
         let bytes = Bytes::copy_from_slice(bytemuck::cast_slice(values));
         Tensor::new(T::DTYPE, sizes.to_vec(), bytes)
+    }
+
+    /// A tensor that takes over the memory of Rust values.
+    pub fn from_vec<T: Element + Send>(sizes: &[usize], values: Vec<T>) -> Result<Tensor, TensorError> {
+        Tensor::new(T::DTYPE, sizes.to_vec(), Bytes::from_owner(Owned(values)))
     }
 
     /// A tensor of one element and rank 0.
@@ -171,6 +186,14 @@ impl Tensor {
         (T::DTYPE == self.dtype).then(|| bytemuck::pod_collect_to_vec(&self.bytes))
     }
 
+    /// The elements as a slice of Rust values, if `T` is their type; copied only where the bytes are not aligned for it.
+    pub fn slice<T: Element>(&self) -> Option<Cow<'_, [T]>> {
+        (T::DTYPE == self.dtype).then(|| match bytemuck::try_cast_slice(&self.bytes) {
+            Ok(values) => Cow::Borrowed(values),
+            Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(&self.bytes)),
+        })
+    }
+
     /// The same elements under other sizes.
     pub fn reshaped(&self, sizes: &[usize]) -> Result<Tensor, TensorError> {
         if count(sizes) != Some(self.len()) {
@@ -215,6 +238,10 @@ mod tests {
         let t = Tensor::from_slice(&[2, 2], &[1.5f32, -0.0, f32::INFINITY, 3.0]).unwrap();
         assert_eq!(t.to_vec::<f32>().unwrap(), [1.5, -0.0, f32::INFINITY, 3.0]);
         assert_eq!(t.reshaped(&[4]).unwrap().at(3).to_string(), "3");
+        let moved = Tensor::from_vec(&[2, 2], vec![1.5f32, -0.0, f32::INFINITY, 3.0]).unwrap();
+        assert_eq!(moved, t);
+        assert_eq!(moved.slice::<f32>().unwrap()[3], 3.0);
+        assert!(moved.slice::<i32>().is_none());
         assert_eq!(Tensor::scalar(Scalar::f32(2.0)).uniform(), Some(Scalar::f32(2.0)));
     }
 }

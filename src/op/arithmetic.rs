@@ -41,7 +41,7 @@ rows! {
         onnx: &[onnx("Mul", 7)],
         elsewhere: &["TensorRT kPROD", "cuDNN MUL"],
         algebra: Algebra { neutral: Some(1.0), ..Algebra::COMMUTATIVE },
-        eval: Eval::Arith { float: Some(|a| a[0] * a[1]), int: Some(|a, _| a[0] * a[1]) },
+        eval: Eval::Arith { float: Some(|a| a[0] * a[1]), int: Some(|a, _| a[0].wrapping_mul(a[1])) },
         cuda: Cuda::any("({0} * {1})"),
         cost: Cost::new(0, 1, 0),
         ..BINARY

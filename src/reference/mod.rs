@@ -1,0 +1,44 @@
+//! The CPU reference: executes a [`Graph`](crate::graph::Graph) and a [`Plan`](crate::plan::Plan), and says how far a kernel may
+//! lie from the exact result.
+//!
+//! * [`run_graph`] executes node by node; each result is rounded to its type, as [`Op::eval`](crate::op::Op::eval) says.
+//! * [`run_plan`] executes each kernel's body over its domain through its accesses, and checks on the way what a plan
+//!   promises: accesses in bounds, stores injective, nothing read that was not written.
+//! * [`body`] evaluates a kernel's body for one tuple of loads.
+//!
+//! Nothing here knows a GPU, and nothing but convolutions and matrix products is tuned; every pointwise op means what its row
+//! in [`crate::op`] says.
+
+mod bind;
+pub mod body;
+mod column;
+mod error;
+mod graph;
+mod memory;
+mod node;
+mod plan;
+mod pointwise;
+mod strided;
+mod view;
+
+pub use column::Rounding;
+pub use error::{KernelError, NodeError, ReferenceError};
+pub use graph::{run_graph, tap_graph};
+pub use plan::run_plan;
+
+use crate::dim::Bindings;
+
+/// How to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Sizes of symbols that no input's shape tells.
+    pub bindings: Bindings,
+    /// The most bytes that one tensor may have: a model may ask for billions of elements.
+    pub tensor_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { bindings: Bindings::new(), tensor_limit: 4 << 30 }
+    }
+}
