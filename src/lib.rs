@@ -7,6 +7,7 @@ pub mod dtype;
 pub mod graph;
 pub mod minifloat;
 pub mod name;
+pub mod npy;
 pub mod onnx;
 pub mod op;
 pub mod patch;
