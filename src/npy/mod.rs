@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<Tensor, NpyError> {
             }
         };
     }
-    let open = || Ok(read_from(&mut BufReader::new(File::open(path)?))?);
+    let open = || read_from(&mut BufReader::new(File::open(path)?));
     open().map_err(|source: Problem| NpyError { path: path.into(), entry: None, source })
 }
 
