@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub mod compile;
+pub mod demo;
 pub mod dim;
 pub mod dtype;
 pub mod graph;
@@ -13,6 +14,7 @@ pub mod op;
 pub mod patch;
 pub mod plan;
 pub mod qparams;
+pub mod quant;
 pub mod reference;
 pub mod scalar;
 pub mod shape;

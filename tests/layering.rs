@@ -20,11 +20,11 @@ const FLOORS: &[&[&str]] = &[
     &["(graph", "patch", "verify)"],
     // The meeting point of all stages.
     &["plan"],
-    &["reference", "onnx", "ptx"],
-    &["passes", "quant"],
+    &["reference", "onnx", "ptx", "expr", "demo"],
+    &["passes"],
     // From a graph to a plan, and from a plan to text, machine code and words.
     &["fuse", "schedule", "emit", "compile"],
-    &["report", "runtime"],
+    &["report", "runtime", "quant"],
     // All stages in order.
     &["compiler"],
     &["lib"],

@@ -183,6 +183,11 @@ impl Builder {
         self.apply(Op::new(row), &[x.into()])
     }
 
+    /// The type of a value, if it is known.
+    pub fn dtype(&self, value: Value) -> Option<DType> {
+        self.graph.ty(value).dtype
+    }
+
     /// Any other node, its result types being given: anchors, views, structural and opaque ops.
     pub fn node(&mut self, node: Node, operands: &[Value]) -> NodeId {
         self.graph.add(node, operands)

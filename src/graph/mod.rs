@@ -7,7 +7,7 @@
 mod builder;
 mod order;
 
-pub use builder::{Builder, Operand};
+pub use builder::{BuildError, Builder, Operand};
 
 use crate::anchor::Anchor;
 use crate::dtype::DType;

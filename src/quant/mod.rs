@@ -1,0 +1,10 @@
+//! Quantization of float models: what range a tensor takes, which scale and zero point fit it, and what that costs.
+//!
+//! Ranges are gathered at fusion boundaries, because only what a kernel stores is quantized: the sigmoid inside a SiLU never
+//! leaves its registers.
+
+mod calibrate;
+mod histogram;
+
+pub use calibrate::{Calibration, Calibrator, Scheme, Symmetry, calibrate, mean_squared_error};
+pub use histogram::Histogram;
