@@ -1,0 +1,205 @@
+//! A kernel with its arguments, ready to be launched again and again.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::ptr;
+
+use cudarc::driver::sys::{self, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig};
+use smallvec::SmallVec;
+
+use super::driver::failed;
+use super::{Buffer, Device, DeviceError, Function, Stream};
+
+/// One argument of a kernel. The variants' widths are the widths of the kernel's parameters.
+#[derive(Debug, Clone)]
+pub enum Arg {
+    /// A pointer to the buffer's first byte. The buffer lives as long as the call.
+    Buffer(Buffer),
+    /// `int` or `unsigned`.
+    U32(u32),
+    /// `long long` or `unsigned long long`.
+    U64(u64),
+    /// `float`.
+    F32(f32),
+}
+
+impl From<&Buffer> for Arg {
+    fn from(buffer: &Buffer) -> Arg {
+        Arg::Buffer(buffer.clone())
+    }
+}
+
+/// The grid and the blocks of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Blocks along x, y, z. With a 0 among them nothing is launched.
+    pub grid: [u32; 3],
+    /// Threads of a block along x, y, z.
+    pub block: [u32; 3],
+    /// Bytes of dynamic shared memory of a block.
+    pub shared: u32,
+    /// Programmatic dependent launch: the kernel may start while the one before it in the stream still runs, and waits for it with
+    /// `griddepcontrol.wait`. Only kernels that do so may have it, and only GPUs from sm_90 on heed it.
+    pub dependent: bool,
+}
+
+impl Geometry {
+    /// `blocks` blocks of `threads` threads along x.
+    pub fn flat(blocks: u32, threads: u32) -> Geometry {
+        Geometry { grid: [blocks, 1, 1], block: [threads, 1, 1], shared: 0, dependent: false }
+    }
+}
+
+/// A kernel with its geometry and its arguments.
+///
+/// Launching it allocates nothing on the host or the GPU and waits for nothing.
+#[derive(Clone)]
+pub struct Call {
+    function: Function,
+    geometry: Geometry,
+    /// Each argument's bits. The driver reads as many bytes of each as the kernel's parameter has; the host is little-endian.
+    words: SmallVec<[u64; 12]>,
+    /// What the pointers among them point into.
+    _buffers: SmallVec<[Buffer; 6]>,
+}
+
+impl Call {
+    /// Puts a kernel and its arguments together.
+    ///
+    /// # Errors
+    /// [`DeviceError::BadLaunch`] if the geometry breaks a limit, [`DeviceError::OtherDevice`] if a buffer is on another GPU.
+    ///
+    /// # Safety
+    /// `args` must be as many, as wide and in the same order as the kernel's parameters, and the kernel, launched with this geometry
+    /// and these values, must read and write inside the buffers given only.
+    pub unsafe fn new(function: &Function, geometry: Geometry, args: &[Arg]) -> Result<Call, DeviceError> {
+        check(function, &geometry)?;
+        let mut buffers = SmallVec::new();
+        let mut words = SmallVec::new();
+        for arg in args {
+            words.push(match arg {
+                Arg::Buffer(buffer) => {
+                    if !buffer.device().is(function.device()) {
+                        return Err(DeviceError::OtherDevice { what: "an argument's buffer" });
+                    }
+                    buffers.push(buffer.clone());
+                    buffer.pointer()
+                }
+                Arg::U32(value) => u64::from(*value),
+                Arg::U64(value) => *value,
+                Arg::F32(value) => u64::from(value.to_bits()),
+            });
+        }
+        Ok(Call { function: function.clone(), geometry, words, _buffers: buffers })
+    }
+
+    /// Its kernel.
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Its geometry.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Its GPU.
+    pub fn device(&self) -> &Device {
+        self.function.device()
+    }
+
+    /// Puts the kernel into the stream's queue.
+    ///
+    /// # Errors
+    /// [`DeviceError::Failed`] as the driver says, which may be about work queued earlier.
+    pub fn launch(&self, stream: &Stream) -> Result<(), DeviceError> {
+        if !self.device().is(stream.device()) {
+            return Err(DeviceError::OtherDevice { what: "the stream" });
+        }
+        if self.geometry.grid.contains(&0) {
+            return Ok(());
+        }
+        self.device().bind()?;
+        let mut parameters: SmallVec<[*mut c_void; 12]> =
+            self.words.iter().map(|word| ptr::from_ref(word).cast_mut().cast()).collect();
+        let mut attribute = CUlaunchAttribute {
+            id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let Geometry { grid, block, shared, dependent } = self.geometry;
+        let config = CUlaunchConfig {
+            gridDimX: grid[0],
+            gridDimY: grid[1],
+            gridDimZ: grid[2],
+            blockDimX: block[0],
+            blockDimY: block[1],
+            blockDimZ: block[2],
+            sharedMemBytes: shared,
+            hStream: stream.raw(),
+            attrs: &mut attribute,
+            numAttrs: u32::from(dependent && self.device().arch().number() >= 90),
+        };
+        // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the kernel's.
+        // The driver copies the parameters before it returns, and does not write through them.
+        unsafe { sys::cuLaunchKernelEx(&config, self.function.raw(), parameters.as_mut_ptr(), ptr::null_mut()) }
+            .result()
+            .map_err(failed("launching a kernel"))
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{:?}x{:?}{:x?}", self.function, self.geometry.grid, self.geometry.block, self.words)
+    }
+}
+
+/// Checks a geometry against the limits that every GPU has, and the kernel's own.
+fn check(function: &Function, geometry: &Geometry) -> Result<(), DeviceError> {
+    let reason = fault(geometry, function.max_threads(), function.max_shared());
+    match reason {
+        None => Ok(()),
+        Some(reason) => Err(DeviceError::BadLaunch { kernel: function.name().to_owned(), reason }),
+    }
+}
+
+fn fault(geometry: &Geometry, max_threads: u32, max_shared: u32) -> Option<String> {
+    let Geometry { grid, block, shared, .. } = geometry;
+    let threads = block.iter().map(|n| u64::from(*n)).product::<u64>();
+    if threads == 0 || threads > u64::from(max_threads) || block[2] > 64 {
+        return Some(format!("blocks of {block:?} threads, where it takes 1 to {max_threads}, at most 64 along z"));
+    }
+    if grid[0] > i32::MAX as u32 || grid[1] > 65535 || grid[2] > 65535 {
+        return Some(format!("{grid:?} blocks, where a grid has at most 2147483647, 65535 and 65535"));
+    }
+    if *shared > max_shared {
+        return Some(format!("{shared} bytes of dynamic shared memory, where {max_shared} were asked for"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geometries_beyond_the_limits_are_named() {
+        let good = Geometry { grid: [i32::MAX as u32, 65535, 1], block: [32, 16, 1], shared: 99, dependent: false };
+        assert_eq!(fault(&good, 512, 99), None);
+        let bad = [
+            (Geometry { block: [32, 17, 1], ..good }, "threads"),
+            (Geometry { block: [1, 1, 65], ..good }, "threads"),
+            (Geometry { block: [0, 1, 1], ..good }, "threads"),
+            (Geometry { block: [u32::MAX, u32::MAX, 1], ..good }, "threads"),
+            (Geometry { grid: [1 << 31, 1, 1], ..good }, "blocks"),
+            (Geometry { grid: [1, 65536, 1], ..good }, "blocks"),
+            (Geometry { shared: 100, ..good }, "shared"),
+        ];
+        for (geometry, word) in bad {
+            let reason = fault(&geometry, 512, 99).unwrap();
+            assert!(reason.contains(word), "{reason}");
+        }
+        // An empty grid is no fault: an empty tensor has one.
+        assert_eq!(fault(&Geometry::flat(0, 256), 1024, 0), None);
+    }
+}

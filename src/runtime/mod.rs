@@ -1,0 +1,29 @@
+//! Running machine code on a GPU: devices, streams, buffers, modules, launches and CUDA graphs.
+//!
+//! It stands on cudarc's bindings to the CUDA driver, which are loaded when [`Device::list`] or [`Device::open`] is first called, so a
+//! program that uses this room builds and starts on a machine without a GPU.
+//!
+//! Every object holds what it needs alive: a buffer its device, a [`Call`] its function and its buffers, a [`Graph`] its calls.
+//! All of them may be used from several threads. The one promise that no type can check, that a kernel's arguments are what the kernel
+//! expects, is asked for once, where a [`Call`] is made; everything after that is safe.
+//!
+//! With NVRTC's machine code of the room `compile` a run is: [`Device::open`], [`Module::load`], [`Module::function`],
+//! [`Device::alloc`], [`Buffer::upload`], [`Call::new`], [`Call::launch`] or [`Graph::record`] and [`Graph::launch`],
+//! [`Buffer::download`].
+
+mod buffer;
+mod call;
+mod device;
+mod driver;
+mod error;
+mod graph;
+mod module;
+mod stream;
+
+pub use buffer::Buffer;
+pub use call::{Arg, Call, Geometry};
+pub use device::{Device, DeviceInfo};
+pub use error::DeviceError;
+pub use graph::Graph;
+pub use module::{Function, Module};
+pub use stream::{Event, Stream};
