@@ -7,12 +7,20 @@ use serde::{Deserialize, Serialize};
 /// A structural op with its ONNX attributes made explicit. Axes are counted from 0 and never negative.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Structural {
+    /// Outputs y and, if the node has a second, the row-major index in x of each element of y.
     MaxPool(Pool),
     /// `count_include_pad`: whether padding counts in the divisor.
     AveragePool {
         pool: Pool,
         count_include_pad: bool,
     },
+    /// (Σ |x|^p)^(1/p) over each window.
+    LpPool {
+        pool: Pool,
+        p: i64,
+    },
+    /// Operands: x pooled by `pool`, the indices, and, if the model gives it, the result's shape.
+    MaxUnpool(Pool),
     /// Over all spatial axes; `max` or average.
     GlobalPool {
         max: bool,
@@ -26,7 +34,12 @@ pub enum Structural {
         axis: usize,
         log: bool,
     },
-    /// Normalises over the axes from `axis` on. Operands x, scale and, if `bias`, bias.
+    /// 1 at the first largest element along the axis, else 0.
+    Hardmax {
+        axis: usize,
+    },
+    /// Normalises over the axes from `axis` on. Operands x, scale and, if `bias`, bias. Outputs y and, if the node has them, the
+    /// mean and the inverse of the standard deviation.
     LayerNorm {
         axis: usize,
         epsilon: f32,
@@ -56,7 +69,8 @@ pub enum Structural {
         beta: f32,
         bias: f32,
     },
-    /// Operand x; sizes from the output's type.
+    /// Operand x and, where the output's type can't tell the sizes before run time, a second: scales (f32) or sizes (i64), one an
+    /// axis.
     Resize(Resize),
     /// Constant padding takes the value as the second operand. `pads` may be negative (crop).
     Pad {
@@ -91,20 +105,41 @@ pub enum Structural {
         largest: bool,
         sorted: bool,
     },
-    CumSum {
+    /// Operands x, axis; sums or, if `product`, products.
+    Cumulative {
+        product: bool,
         exclusive: bool,
         reverse: bool,
     },
+    /// Operands x and, if the model gives it, the diagonal.
     Trilu {
         upper: bool,
     },
+    /// Operands x, repeats.
     Tile,
     /// Output: the indices of nonzero elements.
     NonZero,
+    /// Operands indices, depth, values (off, on). `axis` is one of the result's.
     OneHot {
         axis: usize,
     },
+    /// Operands start, limit, delta.
     Range,
+    /// Operand x, whose sizes the result has; its type is the output's. Ones on diagonal `k`.
+    EyeLike {
+        k: i64,
+    },
+    /// Operands x, condition; without an axis x is taken flat.
+    Compress {
+        axis: Option<usize>,
+    },
+    /// Operands x, lengths: the first `lengths[b]` elements along the time axis in reverse.
+    ReverseSequence {
+        batch_axis: usize,
+        time_axis: usize,
+    },
+    /// Of each square matrix over the last two axes.
+    Det,
     /// Output: the operand's shape, from `start` to `end`.
     Shape {
         start: usize,
@@ -122,7 +157,11 @@ pub enum Structural {
     Einsum {
         equation: String,
     },
+    /// Operands x, w, r, then those that `Recurrent` says are given. Outputs y, y_h, y_c.
     Lstm(Recurrent),
+    /// As `Lstm`, without c; tanh, no gates.
+    Rnn(Recurrent),
+    /// As `Rnn`.
     Gru {
         recurrent: Recurrent,
         linear_before_reset: bool,
@@ -159,13 +198,16 @@ pub enum Reduction {
     LogSumExp,
 }
 
-/// ONNX's Resize, for what is not a whole nearest repetition. `scales` one an axis: output size over input size as ONNX gives it.
+/// ONNX's Resize, for what is not a whole nearest repetition. `scales` one an axis: output size over input size as ONNX gives it;
+/// with `sizes` given instead, each is size over size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     pub mode: ResizeMode,
     pub coordinates: Coordinates,
     /// `None`: computed from the sizes.
     pub scales: Option<Vec<f32>>,
+    /// For `TfCropAndResize`: starts, then ends, one an axis.
+    pub roi: Option<Vec<f32>>,
     pub antialias: bool,
     pub exclude_outside: bool,
     pub extrapolation: f32,
@@ -224,11 +266,21 @@ pub enum DynamicView {
     Slice,
 }
 
-/// What LSTM and GRU share: hidden size and direction. Operands and activations are ONNX's defaults.
+/// What LSTM, GRU and RNN share. Activations are ONNX's defaults; the operands that may be left out follow x, w and r in the order of
+/// these fields, those that are left out taking no slot. Outputs that the model leaves out of the middle have empty names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recurrent {
     pub hidden: usize,
     pub direction: Direction,
+    /// x is (batch, time, …) and not (time, batch, …), and y likewise: ONNX's `layout = 1`.
+    pub batch_first: bool,
+    pub bias: bool,
+    pub lengths: bool,
+    pub initial_h: bool,
+    /// LSTM only.
+    pub initial_c: bool,
+    /// LSTM only.
+    pub peepholes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
