@@ -12,6 +12,7 @@ pub mod name;
 pub mod npy;
 pub mod onnx;
 pub mod op;
+pub mod passes;
 pub mod patch;
 pub mod plan;
 pub mod qparams;

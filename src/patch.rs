@@ -5,7 +5,6 @@
 
 use crate::graph::{Graph, Kind, Node, NodeId, Origin, Type, Value};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 
 /// An edit in preparation: new nodes, then values replaced by them.
 pub struct Patch<'g> {
@@ -82,19 +81,35 @@ impl<'g> Patch<'g> {
         self.graph.node_mut(id).kind = kind;
     }
 
-    /// Removes the nodes from which no output can be reached. Inputs stay. Returns how many went.
-    pub fn sweep(self) -> usize {
-        let graph = self.graph;
-        let mut live: BTreeSet<NodeId> = graph.inputs().iter().copied().collect();
+    /// Says that `id` now stands for the replaced nodes as well.
+    pub fn adopt(&mut self, id: NodeId) {
+        let node = self.graph.node_mut(id);
+        for o in &self.origin {
+            if !node.origin.contains(o) {
+                node.origin.push(o.clone());
+            }
+        }
+    }
+
+    /// The nodes from which no output can be reached, inputs excepted, in order of insertion.
+    pub fn unreachable(&self) -> Vec<NodeId> {
+        let graph = &*self.graph;
+        let mut live = vec![false; graph.bound()];
         let mut queue: Vec<NodeId> = graph.outputs().iter().map(|(_, v)| v.node).collect();
         while let Some(id) = queue.pop() {
-            if live.insert(id) {
+            if !std::mem::replace(&mut live[id.index()], true) {
                 queue.extend(graph.operands(id).iter().map(|v| v.node));
             }
         }
-        let dead: Vec<NodeId> = graph.ids().filter(|id| !live.contains(id)).collect();
+        graph.inputs().iter().for_each(|id| live[id.index()] = true);
+        graph.ids().filter(|id| !live[id.index()]).collect()
+    }
+
+    /// Removes the nodes from which no output can be reached. Inputs stay. Returns how many went.
+    pub fn sweep(self) -> usize {
+        let dead = self.unreachable();
         for id in &dead {
-            graph.remove(*id);
+            self.graph.remove(*id);
         }
         dead.len()
     }

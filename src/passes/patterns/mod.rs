@@ -1,0 +1,118 @@
+//! Patterns: what exporters write out in several nodes becomes the op that it means, `x * sigmoid(x)` a `silu(x)`.
+//!
+//! The rules are formulas in a small language ([`language`]), listed in [`rules`]. A rule is a rewrite of one value: the nodes
+//! in between may have other users and are then kept for those. Constants of a pattern match within the rounding of their
+//! type; see [`matcher`]. Each rule says what it claims of the values ([`Claim`]), and a test holds each to its claim.
+
+mod build;
+mod freedom;
+mod language;
+mod matcher;
+mod rules;
+
+pub use language::{Expr, RuleError};
+pub use rules::builtin;
+
+use super::{Pass, PassError, Work};
+use crate::graph::NodeId;
+use crate::op::Op;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+pub(super) const PASS: Pass = Pass { name: "patterns", about: "recognise what exporters write out", run };
+
+/// What a rule may do to a value. "The formula" is the left side in exact arithmetic; the written-out form rounds after each of
+/// its ops, the right side rounds once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// Bit for bit the same, NaN, infinities and the sign of zero included.
+    Exact,
+    /// For finite x: |new − old| ≤ `ulp`·ulp(new) + `input`·ε·max|x| + (1 + max|x|)·η. Here ε is the type's unit roundoff, η
+    /// its least positive number, and x the values that the pattern's variables stand for. What is above a rounding or two
+    /// is the written-out form's own error: removing a rounding is the only thing that the rule does.
+    Within { ulp: f64, input: f64 },
+}
+
+/// A named rewrite, read from text such as `x * sigmoid(x) => silu(x)`.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: &'static str,
+    /// The rule as it was written.
+    pub text: String,
+    /// Which exporter writes this, or where it appears.
+    pub source: &'static str,
+    pub claim: Claim,
+    /// Where the claim does not hold, in words; empty where it always does.
+    pub except: &'static str,
+    left: language::Pattern,
+    right: language::Expr,
+    conditions: Vec<language::Condition>,
+}
+
+impl Rule {
+    /// Reads a rule of one's own.
+    pub fn parse(
+        name: &'static str,
+        text: &str,
+        source: &'static str,
+        claim: Claim,
+        except: &'static str,
+    ) -> Result<Rule, RuleError> {
+        let (left, right, conditions) = language::parse(text)?;
+        Ok(Rule { name, text: text.into(), source, claim, except, left, right, conditions })
+    }
+
+    /// The left side, for those who want to write it out.
+    pub fn formula(&self) -> Result<Expr, RuleError> {
+        language::formula(&self.text)
+    }
+}
+
+fn run(work: &mut Work<'_>) -> Result<(), PassError> {
+    let options = work.options;
+    let builtin = builtin().map_err(|(name, source)| PassError::Rule { name, source })?;
+    let rules: Vec<&Rule> = builtin.iter().chain(&options.extra_rules).collect();
+    let mut by_root: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    for rule in rules {
+        for op in rule.left.roots() {
+            by_root.entry(op.name()).or_default().push(rule);
+        }
+    }
+    for id in work.order()? {
+        let Some(op) = work.live_op(id) else { continue };
+        let Some(rules) = by_root.get(op.name()) else { continue };
+        let _ = rules.iter().any(|rule| try_rule(work, rule, id));
+    }
+    Ok(())
+}
+
+/// Rewrites node `id` by `rule`, if it matches there.
+fn try_rule(work: &mut Work<'_>, rule: &Rule, id: NodeId) -> bool {
+    let Some(found) = matcher::find(work.graph, rule, id, work.options.drop_inner_qdq) else { return false };
+    let Some(plan) = build::plan(work.graph, rule, id, &found) else { return false };
+    if !found.dropped.is_empty() {
+        work.note("drop_inner_qdq", &found.dropped);
+    }
+    let mut replaced = found.nodes.clone();
+    replaced.sort_unstable();
+    replaced.dedup();
+    let mut patch = work.patch(rule.name, &replaced);
+    let new = build::build(&mut patch, &plan, id);
+    patch.replace(id.value(), new);
+    true
+}
+
+impl language::Pattern {
+    /// The ops that the root of a match can have.
+    fn roots(&self) -> Vec<Op> {
+        let mut ops: Vec<Op> = match self {
+            language::Pattern::Apply { op, .. } => vec![*op],
+            language::Pattern::Any(all) => all.iter().flat_map(language::Pattern::roots).collect(),
+            _ => Vec::new(),
+        };
+        ops.sort_unstable();
+        ops.dedup();
+        ops
+    }
+}
