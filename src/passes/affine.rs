@@ -8,11 +8,11 @@
 //! channel. A sum is never merged with a sum, nor moved inside a multiplication, (x + a)·b: where x and a cancel, the written form is
 //! exact and the merged one is not, and in a kernel bound by memory the op saved is worth nothing.
 
-use super::fold_constants::pointwise;
 use super::work::{Work, infer, made_by};
 use super::{Pass, PassError};
-use crate::graph::{Graph, Kind, NodeId, Type, Value};
+use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
 use crate::op::{self, Op};
+use crate::reference::{self, run_node};
 use crate::tensor::Tensor;
 
 pub(super) const PASS: Pass = Pass { name: "affine", about: "merge chains of scales and shifts by constants", run };
@@ -50,12 +50,13 @@ fn product(graph: &Graph, a: Value, b: Value) -> Option<Tensor> {
     let mul = Op::new(&op::MUL);
     let ty = infer(mul, &[graph.ty(a).clone(), graph.ty(b).clone()])?;
     let (x, y) = (graph.constant(a)?, graph.constant(b)?);
-    let sizes = ty.shape?.known()?;
+    let count = crate::tensor::count(&ty.shape?.known()?)?;
     // No larger than what it is made of: see constant folding.
-    if crate::tensor::count(&sizes)? > x.len().max(y.len()) {
+    if count > x.len().max(y.len()) {
         return None;
     }
-    let merged = pointwise(mul, &[x, y], &sizes, ty.dtype?)?;
+    let node = Node::new(Kind::Pointwise(mul), "", Type::default());
+    let merged = run_node(&node, &[x.clone(), y.clone()], &reference::Options::default()).ok()?.pop()?;
     let usual = merged.numbers().all(|n| n.as_f64() == 0.0 || is_normal(&merged, n.as_f64()));
     let zeros = |t: &Tensor| t.numbers().any(|n| n.as_f64() == 0.0);
     (usual && (zeros(x) || zeros(y) || !zeros(&merged))).then_some(merged)

@@ -4,6 +4,7 @@
 //! * `absorbing`: f(x, z) → z, for integers and bool (in floats f(NaN, z) is NaN)
 //! * `idempotent`: f(x, x) → x, and f(f(x)) → f(x) for one operand
 //! * `involution`: f(f(x)) → x
+//! * `identity`: f(x) → x, where f is claimed to be both idempotent and an involution
 //! * `reassociate`: f(f(x, c), d) → f(x, f(c, d)), so that constants meet and fold
 //!
 //! All are exact bit for bit: −0 and +0 count as different constants, a NaN stays NaN, and type and shape are kept, so that an
@@ -39,6 +40,9 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
 
 /// f(f(x)), params being equal.
 fn nested(work: &mut Work<'_>, id: NodeId, op: Op, claims: &Algebra, operands: &[Value]) -> bool {
+    if claims.idempotent && claims.involution && work.replace_same_type("identity", id, operands[0]) {
+        return true;
+    }
     let Some(inner) = made_by(work.graph, operands[0], |o| o == op) else { return false };
     let below = work.graph.operands(inner);
     let params_equal = operands[1..].iter().zip(&below[1..]).all(|(a, b)| same(work.graph, *a, *b));
@@ -113,11 +117,11 @@ fn elements(ty: &Type) -> Option<usize> {
     crate::tensor::count(&ty.shape.as_ref()?.known()?)
 }
 
-/// Bit for bit, but an integer has one zero.
+/// Bit for bit; for integers as their type wraps it, so that −1 is "all bits" of an unsigned one.
 fn equals(constant: Scalar, claim: f64) -> bool {
     match constant.number() {
         Number::Float(x) => x.to_bits() == claim.to_bits(),
-        Number::Int(i) => i as f64 == claim && i.unsigned_abs() < 1 << 53,
+        Number::Int(_) => claim.fract() == 0.0 && constant == Scalar::new(constant.dtype(), Number::Int(claim as i128)),
     }
 }
 

@@ -40,7 +40,8 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
             continue;
         };
         let ports = work.graph.node(id).outputs.len() as u32;
-        let rule = if matches!(key.0, Meaning::Constant(..) | Meaning::Shared(..)) { "equal_constant" } else { "equal_node" };
+        let rule =
+            if matches!(key.0, Meaning::Constant(..) | Meaning::Shared(..)) { "equal_constant" } else { "equal_node" };
         let mut patch = work.patch(rule, &[id]);
         for port in 0..ports {
             patch.replace(Value { node: id, port }, Value { node: kept, port });

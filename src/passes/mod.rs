@@ -10,7 +10,6 @@ mod casts;
 mod cse;
 mod dead_code;
 mod fold_constants;
-mod fold_views;
 pub mod patterns;
 mod qdq;
 mod transposes;
@@ -23,7 +22,7 @@ use crate::graph::{Graph, NodeId};
 use crate::name::Shown;
 use crate::verify::{VerifyError, verify};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One pass: a file of this folder.
 pub struct Pass {
@@ -55,6 +54,8 @@ pub struct Options {
     /// Let patterns look through a quantize/dequantize pair between their ops, as between Sigmoid and Mul, and so drop its
     /// rounding. Off by default, because it changes values; each time is reported as `drop_inner_qdq`.
     pub drop_inner_qdq: bool,
+    /// Passes and rules to leave out, by name.
+    pub skip: BTreeSet<String>,
     /// Stop when this pass has run for the first time.
     pub stop_after: Option<String>,
     /// Check the graph's invariants after every pass; by default in debug builds.
@@ -71,6 +72,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             drop_inner_qdq: false,
+            skip: BTreeSet::new(),
             stop_after: None,
             verify: cfg!(debug_assertions),
             fold_elements: 1 << 22,
@@ -139,6 +141,9 @@ pub fn run(
         report.rounds += 1;
         let before = report.fired.len();
         for pass in PASSES {
+            if options.skip.contains(pass.name) {
+                continue;
+            }
             apply(graph, pass, options, &mut report)?;
             observer(pass, report.rounds, graph);
             if options.stop_after.as_deref() == Some(pass.name) {

@@ -50,7 +50,9 @@ fn cancels(graph: &Graph, value: Value, axes: &[usize], between: &mut Vec<NodeId
             let operands = graph.operands(value.node);
             // At least one transpose must go for the outer one, else constants alone would seem to cancel it.
             operands.iter().all(|v| cancels(graph, *v, axes, between))
-                && operands.iter().any(|v| graph.constant(*v).is_none() && graph.ty(*v).shape.as_ref().is_some_and(|s| s.rank() > 0))
+                && operands
+                    .iter()
+                    .any(|v| graph.constant(*v).is_none() && graph.ty(*v).shape.as_ref().is_some_and(|s| s.rank() > 0))
         }
         _ => false,
     }

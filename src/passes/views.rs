@@ -107,8 +107,10 @@ fn flatten_concat(work: &mut Work<'_>, id: NodeId, view: &View, operands: &[Valu
     if !operands.iter().any(inner) {
         return false;
     }
-    let flat: Operands =
-        operands.iter().flat_map(|v| if inner(v) { graph.operands(v.node) } else { Operands::from_slice(&[*v]) }).collect();
+    let flat: Operands = operands
+        .iter()
+        .flat_map(|v| if inner(v) { graph.operands(v.node) } else { Operands::from_slice(&[*v]) })
+        .collect();
     let mut nodes: Vec<NodeId> = operands.iter().filter(|v| inner(v)).map(|v| v.node).collect();
     nodes.push(id);
     let (name, ty) = (graph.value_name(id.value()).to_string(), graph.ty(id.value()).clone());
@@ -128,7 +130,9 @@ fn bypass_expands(work: &mut Work<'_>, id: NodeId) {
         let source = graph.operands(operand.node)[0];
         let mut types: Vec<Type> = graph.operands(id).iter().map(|v| graph.ty(*v).clone()).collect();
         types[slot] = graph.ty(source).clone();
-        let decided = |g: &Graph| g.ty(source).shape.as_ref().zip(g.ty(id.value()).shape.as_ref()).is_some_and(|(a, b)| broadcasts(a, b));
+        let decided = |g: &Graph| {
+            g.ty(source).shape.as_ref().zip(g.ty(id.value()).shape.as_ref()).is_some_and(|(a, b)| broadcasts(a, b))
+        };
         if decided(graph) && infer(op, &types).as_ref() == Some(graph.ty(id.value())) {
             let mut patch = work.patch("expand_by_broadcast", &[operand.node, id]);
             patch.set_operand(id, slot as u32, source);

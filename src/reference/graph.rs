@@ -1,8 +1,8 @@
 //! Executes a graph, node after node.
 
 use super::node::{self, Context};
-use super::{Options, ReferenceError, bind};
-use crate::graph::{Graph, Kind, NodeId, Type, Value};
+use super::{NodeError, Options, ReferenceError, bind};
+use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
 use crate::tensor::Tensor;
 
 /// Executes a graph: its outputs by name, in its order.
@@ -15,6 +15,11 @@ pub fn run_graph<N: AsRef<str>>(
     options: &Options,
 ) -> Result<Vec<(String, Tensor)>, ReferenceError> {
     tap_graph(graph, inputs, options, &mut |_, tensor| tensor)
+}
+
+/// Executes one node: its results for these operands, in slot order.
+pub fn run_node(node: &Node, operands: &[Tensor], options: &Options) -> Result<Vec<Tensor>, NodeError> {
+    node::execute(node, operands, &Context { bindings: &options.bindings, limit: options.tensor_limit })
 }
 
 /// As [`run_graph`], with every value that an input or node makes passed through `tap`: what it returns is what the value's

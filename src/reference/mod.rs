@@ -23,7 +23,7 @@ mod view;
 
 pub use column::Rounding;
 pub use error::{KernelError, NodeError, ReferenceError};
-pub use graph::{run_graph, tap_graph};
+pub use graph::{run_graph, run_node, tap_graph};
 pub use plan::run_plan;
 
 use crate::dim::Bindings;

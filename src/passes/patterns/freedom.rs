@@ -71,8 +71,10 @@ impl Chain {
             return plain(*op, args);
         }
         // Where a power is a factor, its factors are factors too: x·(x·(c·x)) is c·x³.
-        let spread: Vec<Expr> =
-            leaves.iter().flat_map(|leaf| power(leaf).filter(|_| self.neutral == 1.0).unwrap_or(vec![leaf.clone()])).collect();
+        let spread: Vec<Expr> = leaves
+            .iter()
+            .flat_map(|leaf| power(leaf).filter(|_| self.neutral == 1.0).unwrap_or(vec![leaf.clone()]))
+            .collect();
         let mut all = vec![self.groupings(&leaves)?];
         if spread.len() != leaves.len() {
             all.push(self.groupings(&spread)?);
@@ -153,7 +155,8 @@ fn equal(a: &Pattern, b: &Pattern) -> bool {
             let all = |y: &[&Pattern]| x.iter().zip(y).all(|(a, b)| equal(a, b));
             r == s
                 && x.len() == y.len()
-                && (all(&y.iter().collect::<Vec<_>>()) || (r.row().algebra.commutative && x.len() == 2 && all(&[&y[1], &y[0]])))
+                && (all(&y.iter().collect::<Vec<_>>())
+                    || (r.row().algebra.commutative && x.len() == 2 && all(&[&y[1], &y[0]])))
         }
         (Pattern::Any(x), Pattern::Any(y)) => x.len() == y.len() && x.iter().zip(y).all(|(a, b)| equal(a, b)),
         (Pattern::Number(x), Pattern::Number(y)) => x.to_bits() == y.to_bits(),

@@ -51,7 +51,10 @@ pub(super) enum Pattern {
     Var(usize),
     Const(usize),
     Number(f64),
-    Apply { op: Op, args: Vec<Pattern> },
+    Apply {
+        op: Op,
+        args: Vec<Pattern>,
+    },
     /// Any of these.
     Any(Vec<Pattern>),
 }

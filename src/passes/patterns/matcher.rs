@@ -25,7 +25,8 @@ pub(super) struct Found {
 pub(super) fn find(graph: &Graph, rule: &Rule, id: NodeId, through_qdq: bool) -> Option<Found> {
     let mut search = Search { graph, through_qdq, steps: 0, found: Found { scalars_only: true, ..Found::default() } };
     let todo = Todo { pattern: &rule.left, value: id.value(), root: true, next: None };
-    (search.solve(Some(&todo)) && rule.conditions.iter().all(|c| holds(graph, c, &search.found))).then_some(search.found)
+    (search.solve(Some(&todo)) && rule.conditions.iter().all(|c| holds(graph, c, &search.found)))
+        .then_some(search.found)
 }
 
 /// Steps after which a match is given up: patterns are small, and a hostile graph may not make them slow.
@@ -59,7 +60,8 @@ impl Search<'_> {
             Pattern::Var(i) => self.bind_var(*i, value, next),
             Pattern::Const(i) => self.bind_const(*i, value, next),
             Pattern::Number(x) => {
-                uniform(self.graph, value).is_some_and(|c| is_near(c, *x)) && self.with_constant(value, |s| s.solve(next))
+                uniform(self.graph, value).is_some_and(|c| is_near(c, *x))
+                    && self.with_constant(value, |s| s.solve(next))
             }
             Pattern::Apply { op, args } => {
                 self.apply(*op, args, value, next) || (!root && self.look_through(pattern, value, next))
@@ -190,7 +192,13 @@ fn holds(graph: &Graph, condition: &Condition, found: &Found) -> bool {
         _ => None,
     };
     match (value(&condition.left), value(&condition.right)) {
-        (Some(a), Some(b)) => if condition.strict { a < b } else { a <= b },
+        (Some(a), Some(b)) => {
+            if condition.strict {
+                a < b
+            } else {
+                a <= b
+            }
+        }
         _ => false,
     }
 }

@@ -72,7 +72,8 @@ impl Rule {
 fn run(work: &mut Work<'_>) -> Result<(), PassError> {
     let options = work.options;
     let builtin = builtin().map_err(|(name, source)| PassError::Rule { name, source })?;
-    let rules: Vec<&Rule> = builtin.iter().chain(&options.extra_rules).collect();
+    let rules: Vec<&Rule> =
+        builtin.iter().chain(&options.extra_rules).filter(|rule| !options.skip.contains(rule.name)).collect();
     let mut by_root: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
     for rule in rules {
         for op in rule.left.roots() {
