@@ -1,7 +1,7 @@
 //! The table of architectures against the compiler: NVRTC compiles each instruction for each architecture, or refuses it.
 //! The tests need NVRTC and nvdisasm, which `make nvrtc disassembler` fetches, and no GPU.
 
-use pointweld::compile::sass::{Disassembler, Mix};
+use pointweld::compile::sass::{Disassembler, mix_of};
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::target::{Arch, Features, Limits};
 
@@ -56,13 +56,6 @@ fn archs(nvrtc: &Nvrtc) -> Vec<Arch> {
     Arch::all().chain([Arch::SM_90A]).filter(|arch| nvrtc.supported_archs().contains(&arch.number())).collect()
 }
 
-fn mix(nvrtc: &Nvrtc, arch: Arch, body: &str) -> Mix {
-    let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
-    let source = program(body);
-    let compiled = nvrtc.compile(&request(&source, arch)).unwrap();
-    disassembler.mix(&compiled.bytes, "probe").unwrap()
-}
-
 #[test]
 fn the_table_has_the_architectures_of_the_pinned_nvrtc() {
     let nvrtc = nvrtc();
@@ -77,9 +70,14 @@ fn each_architecture_has_the_instructions_of_its_features() {
     let nvrtc = nvrtc();
     for arch in archs(&nvrtc) {
         let features = Features::of(arch);
-        for (name, has, body) in &PROBES {
-            let result = nvrtc.compile(&request(&program(body), arch));
-            assert_eq!(result.is_ok(), has(&features), "{name} on {arch}: {:?}", result.err());
+        let (has, lacks): (Vec<&Probe>, Vec<&Probe>) = PROBES.iter().partition(|(_, has, _)| has(&features));
+        // What it has compiles all together; what it lacks must fail alone.
+        let all: String = has.iter().map(|(_, _, body)| format!("{{ {body} }}\n")).collect();
+        if let Err(error) = nvrtc.compile(&request(&program(&all), arch)) {
+            panic!("{arch} lacks something that the table has: {error}");
+        }
+        for (name, _, body) in lacks {
+            assert!(nvrtc.compile(&request(&program(body), arch)).is_err(), "{arch} has {name}, and the table has not");
         }
     }
 }
@@ -87,16 +85,27 @@ fn each_architecture_has_the_instructions_of_its_features() {
 #[test]
 fn conversions_run_on_the_pipe_the_table_says() {
     let nvrtc = nvrtc();
+    let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
+    let source = r#"
+extern "C" __global__ void narrow(const float* x, unsigned* y) {
+  int a, b;
+  unsigned packed;
+  asm("cvt.rni.s32.f32 %0, %1;" : "=r"(a) : "f"(x[0]));
+  asm("cvt.rni.s32.f32 %0, %1;" : "=r"(b) : "f"(x[1]));
+  asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %3;" : "=r"(packed) : "r"(a), "r"(b), "r"(y[1]));
+  y[0] = packed;
+}
+extern "C" __global__ void widen(const int* x, float* y) { y[0] = (float)x[0]; }
+"#;
     for arch in archs(&nvrtc) {
         let features = Features::of(arch);
-        let pack = r#"int a, b; asm("cvt.rni.s32.f32 %0, %1;" : "=r"(a) : "f"(x[8])); asm("cvt.rni.s32.f32 %0, %1;" : "=r"(b) : "f"(x[9]));
-                      asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %0;" : "+r"(u) : "r"(a), "r"(b));"#;
-        let packed = mix(&nvrtc, arch, pack);
-        assert_eq!(packed.count("F2IP", &[]) > 0, features.f2ip, "{arch}");
-        assert_eq!(packed.count("F2I", &[]) == 0, features.f2ip, "{arch}");
-        let widened = mix(&nvrtc, arch, "v = (float)(int)u;");
-        assert_eq!(widened.count("I2FP", &[]) > 0, features.i2fp, "{arch}");
-        assert_eq!(widened.count("I2F", &[]) == 0, features.i2fp, "{arch}");
+        let cubin = nvrtc.compile(&Request { kernel: "narrow", ..request(source, arch) }).unwrap().bytes;
+        let text = disassembler.disassemble(&cubin).unwrap();
+        let (narrow, widen) = (mix_of(&text, "narrow").unwrap(), mix_of(&text, "widen").unwrap());
+        assert_eq!(narrow.count("F2IP", &[]) > 0, features.f2ip, "{arch}");
+        assert_eq!(narrow.count("F2I", &[]) == 0, features.f2ip, "{arch}");
+        assert_eq!(widen.count("I2FP", &[]) > 0, features.i2fp, "{arch}");
+        assert_eq!(widen.count("I2F", &[]) == 0, features.i2fp, "{arch}");
     }
 }
 
