@@ -1,7 +1,7 @@
 //! The memory of a run, planned once: tensors whose lives do not overlap share the same bytes of one arena.
 //!
 //! The lives are those of a list of steps in the order in which they run. Finding the smallest arena is NP-hard (it is dynamic storage
-//! allocation, [SR2] in Garey and Johnson's list); placing the largest tensors first, each into the tightest gap that it fits,
+//! allocation, SR2 in Garey and Johnson's list); placing the largest tensors first, each into the tightest gap that it fits,
 //! comes within a few per cent of the lower bound on networks.
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Patterns: what exporters write out in several nodes becomes the op that it means, `x * sigmoid(x)` a `silu(x)`.
 //!
-//! The rules are formulas in a small language ([`language`]), listed in [`rules`]. A rule is a rewrite of one value: the nodes
+//! The rules are formulas in a small language (`language`), listed in `rules`. A rule is a rewrite of one value: the nodes
 //! in between may have other users and are then kept for those. Constants of a pattern match within the rounding of their
-//! type; see [`matcher`]. Each rule says what it claims of the values ([`Claim`]), and a test holds each to its claim.
+//! type; see `matcher`. Each rule says what it claims of the values ([`Claim`]), and a test holds each to its claim.
 
 mod build;
 mod freedom;
