@@ -5,6 +5,7 @@ pub mod compile;
 pub mod demo;
 pub mod dim;
 pub mod dtype;
+pub mod emit;
 pub mod graph;
 pub mod memory;
 pub mod minifloat;

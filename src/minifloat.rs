@@ -70,7 +70,8 @@ impl Format {
             Top::Ieee => (((1 << self.exponent) - 1) << self.mantissa) | (1 << (self.mantissa - 1)),
             Top::OneNan => self.sign_bit() - 1,
             Top::NegativeZeroNan => self.sign_bit(),
-            Top::Finite => self.largest(),
+            // ONNX's tests want zero of the one format that has no NaN to give.
+            Top::Finite => self.sign_bit(),
         }
     }
 

@@ -1,50 +1,32 @@
-//! Activations: the ops a network applies between its layers.
+//! Smooth activations.
+//!
+//! Where a formula would give ∞·0 = NaN for an infinite operand, the result here is the limit: silu(−∞) = −0.
 
-use super::{Algebra, Bound, Cost, Cuda, Deviation, Eval, Onnx, Param, Row, TypeRule, TypeSet, rows};
+use super::row::{microsoft, onnx, param};
+use super::{Algebra, Bound, Cost, Cuda, Deviation, Eval, Row, real, rows};
 
-/// What most activations share: one float operand, no algebra.
-pub(super) const ACTIVATION: Row = Row {
-    name: "",
-    formula: "",
-    onnx: &[],
-    elsewhere: &[],
-    operands: &["x"],
-    params: &[],
-    types: TypeRule::Same(TypeSet::FLOATS),
-    range: None,
-    algebra: Algebra::NONE,
-    eval: Eval::Arith { float: None, int: None },
-    cuda: Cuda::NONE,
-    cost: Cost::new(0, 0, 0),
-    bound: Bound::EXACT,
-};
+/// What the approximate instructions flush to zero: results below the smallest normal f32.
+const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
+/// The same, of a small factor times x where that factor is flushed.
+const FLUSHED_FACTOR: f64 = 128.0 * FLUSHED;
+/// A product whose small factor is a denormal f32, rounded to a multiple of 2⁻¹⁴⁹: |x| ≤ 110 times half of that.
+const DENORMAL_FACTOR: f64 = 110.0 * 0.7e-45;
 
-const fn onnx(op_type: &'static str, since: u32) -> Onnx {
-    Onnx { domain: "", op_type, since }
+/// The bound of x times a factor that gets very small: in units of the last place, and what the factor's own smallness loses.
+const fn smooth(f32: f64, fast: f64, f64: f64) -> Bound {
+    Bound {
+        f32: Deviation::ulp(f32).or_abs(DENORMAL_FACTOR),
+        fast: Deviation::ulp(fast).or_abs(FLUSHED_FACTOR),
+        f64: Deviation::ulp(f64).or_abs(1e-320),
+    }
 }
 
-const fn float(f: fn(&[f64]) -> f64) -> Eval {
-    Eval::Arith { float: Some(f), int: None }
+/// The bound of a result that the approximate instructions flush to zero.
+const fn flushed(f32: f64, fast: f64, f64: f64) -> Bound {
+    Bound { fast: Deviation::ulp(fast).or_abs(FLUSHED), ..Bound::ulps(f32, fast, f64) }
 }
 
 rows! {
-    RELU = Row {
-        name: "relu",
-        formula: "max(x, 0)",
-        onnx: &[onnx("Relu", 6)],
-        elsewhere: &["TensorRT kRELU", "cuDNN RELU_FWD"],
-        types: TypeRule::Same(TypeSet::SIGNED_NUMBERS),
-        range: Some((0.0, f64::INFINITY)),
-        algebra: Algebra { idempotent: true, ..Algebra::INCREASING },
-        // NaN stays NaN, as in ONNX's definition; −0 becomes +0.
-        eval: Eval::Arith {
-            float: Some(|a| if a[0] > 0.0 || a[0].is_nan() { a[0] } else { 0.0 }),
-            int: Some(|a, _| a[0].max(0)),
-        },
-        cuda: Cuda { f32: "pw_max({0}, 0.0f)", fast: "", f64: "pw_max({0}, 0.0)", int: "({0} > 0 ? {0} : 0)" },
-        cost: Cost::new(0, 0, 1),
-        ..ACTIVATION
-    };
     SIGMOID = Row {
         name: "sigmoid",
         formula: "1/(1 + exp(-x))",
@@ -52,11 +34,11 @@ rows! {
         elsewhere: &["TensorRT kSIGMOID", "cuDNN SIGMOID_FWD"],
         range: Some((0.0, 1.0)),
         algebra: Algebra::INCREASING,
-        eval: float(|a| 1.0 / (1.0 + (-a[0]).exp())),
-        cuda: Cuda { f32: "pw_sigmoid({0})", fast: "pw_fast_sigmoid({0})", f64: "(1.0 / (1.0 + exp(-{0})))", int: "" },
+        eval: Eval::float(|a| real::sigmoid(a[0])),
+        cuda: Cuda { f32: "pw_sigmoid({0})", fast: "pw_fast_sigmoid({0})", f64: "pw_sigmoid({0})", int: "" },
         cost: Cost::new(2, 2, 0),
-        bound: Bound { f32: Deviation::ulp(4.0), fast: Deviation::ulp(32.0), f64: Deviation::ulp(3.0) },
-        ..ACTIVATION
+        bound: flushed(4.0, 128.0, 4.0),
+        ..Row::UNARY
     };
     SILU = Row {
         name: "silu",
@@ -64,23 +46,182 @@ rows! {
         onnx: &[onnx("Swish", 24)],
         elsewhere: &["cuDNN SWISH_FWD"],
         range: Some((-0.278_464_542_761_074, f64::INFINITY)),
-        // x·σ(x), not x/(1 + exp(−x)): the latter is −inf/inf = NaN at −inf, the former −inf·0 = NaN too; the limit is −0.
-        eval: float(|a| if a[0] == f64::NEG_INFINITY { -0.0 } else { a[0] / (1.0 + (-a[0]).exp()) }),
+        eval: Eval::float(|a| real::swish(a[0], 1.0)),
         cuda: Cuda { f32: "pw_silu({0})", fast: "pw_fast_silu({0})", f64: "pw_silu({0})", int: "" },
-        cost: Cost::new(2, 2, 1),
-        bound: Bound { f32: Deviation::ulp(4.0), fast: Deviation::ulp(32.0), f64: Deviation::ulp(3.0) },
-        ..ACTIVATION
+        cost: Cost::new(2, 3, 1),
+        bound: smooth(4.0, 128.0, 4.0),
+        ..Row::UNARY
     };
-    LEAKY_RELU = Row {
-        name: "leaky_relu",
-        formula: "x if x >= 0 else alpha*x",
-        onnx: &[onnx("LeakyRelu", 6)],
-        elsewhere: &["TensorRT kLEAKY_RELU"],
-        params: &[Param { name: "alpha", default: Some(0.01) }],
-        eval: float(|a| if a[0] >= 0.0 { a[0] } else { a[0] * a[1] }),
-        cuda: Cuda::float("({0} >= 0 ? {0} : {0} * {1})"),
-        cost: Cost::new(0, 1, 1),
-        bound: Bound::ROUNDED,
-        ..ACTIVATION
+    SWISH = Row {
+        name: "swish",
+        formula: "x/(1 + exp(-alpha*x))",
+        onnx: &[onnx("Swish", 24), microsoft("QuickGelu")],
+        elsewhere: &["cuDNN SWISH_FWD with a beta"],
+        params: &[param("alpha", 1.0)],
+        eval: Eval::float(|a| real::swish(a[0], a[1])),
+        cuda: Cuda { f32: "pw_swish({0}, {1})", fast: "pw_fast_swish({0}, {1})", f64: "pw_swish({0}, {1})", int: "" },
+        cost: Cost::new(2, 3, 2),
+        bound: smooth(5.0, 128.0, 5.0),
+        ..Row::UNARY
+    };
+    TANH = Row {
+        name: "tanh",
+        formula: "tanh(x)",
+        onnx: &[onnx("Tanh", 6)],
+        elsewhere: &["TensorRT kTANH", "cuDNN TANH_FWD"],
+        range: Some((-1.0, 1.0)),
+        algebra: Algebra::INCREASING,
+        eval: Eval::float(|a| libm::tanh(a[0])),
+        cuda: Cuda { f32: "tanhf({0})", fast: "pw_fast_tanh({0})", f64: "tanh({0})", int: "" },
+        cost: Cost::new(2, 7, 2),
+        bound: Bound::ulps(3.0, 32.0, 4.0),
+        ..Row::UNARY
+    };
+    SCALED_TANH = Row {
+        name: "scaled_tanh",
+        formula: "alpha*tanh(beta*x)",
+        elsewhere: &["TensorRT kSCALED_TANH"],
+        params: &[param("alpha", 1.0), param("beta", 1.0)],
+        eval: Eval::float(|a| a[1] * libm::tanh(a[2] * a[0])),
+        cuda: Cuda {
+            f32: "({1} * tanhf({2} * {0}))",
+            fast: "({1} * pw_fast_tanh({2} * {0}))",
+            f64: "({1} * tanh({2} * {0}))",
+            int: "",
+        },
+        cost: Cost::new(2, 9, 2),
+        bound: smooth(5.0, 36.0, 6.0),
+        ..Row::UNARY
+    };
+    SOFTPLUS = Row {
+        name: "softplus",
+        formula: "log(1 + exp(x))",
+        onnx: &[onnx("Softplus", 1)],
+        elsewhere: &["TensorRT kSOFTPLUS", "cuDNN SOFTPLUS_FWD"],
+        range: Some((0.0, f64::INFINITY)),
+        algebra: Algebra::INCREASING,
+        eval: Eval::float(|a| real::softplus(a[0])),
+        cuda: Cuda { f32: "pw_softplus({0})", fast: "pw_fast_softplus({0})", f64: "pw_softplus({0})", int: "" },
+        cost: Cost::new(1, 9, 1),
+        bound: flushed(4.0, 128.0, 4.0),
+        ..Row::UNARY
+    };
+    /// TensorRT gives both factors; cuDNN's is `alpha = 1/beta`.
+    SCALED_SOFTPLUS = Row {
+        name: "scaled_softplus",
+        formula: "alpha*log(1 + exp(beta*x))",
+        elsewhere: &["TensorRT kSOFTPLUS with alpha and beta", "cuDNN SOFTPLUS_FWD with a beta"],
+        params: &[param("alpha", 1.0), param("beta", 1.0)],
+        eval: Eval::float(|a| a[1] * real::softplus(a[2] * a[0])),
+        cuda: Cuda {
+            f32: "({1} * pw_scaled_softplus({0}, {2}))",
+            fast: "({1} * pw_fast_softplus({2} * {0}))",
+            f64: "({1} * pw_scaled_softplus({0}, {2}))",
+            int: "",
+        },
+        cost: Cost::new(1, 11, 1),
+        bound: smooth(5.0, 256.0, 6.0),
+        ..Row::UNARY
+    };
+    SOFTSIGN = Row {
+        name: "softsign",
+        formula: "x/(1 + |x|)",
+        onnx: &[onnx("Softsign", 1)],
+        elsewhere: &["TensorRT kSOFTSIGN"],
+        range: Some((-1.0, 1.0)),
+        algebra: Algebra::INCREASING,
+        eval: Eval::float(|a| real::softsign(a[0])),
+        cuda: Cuda { f32: "pw_softsign({0})", fast: "pw_fast_softsign({0})", f64: "pw_softsign({0})", int: "" },
+        cost: Cost::new(1, 2, 3),
+        bound: Bound::ulps(1.5, 4.0, 1.5),
+        ..Row::UNARY
+    };
+    ELU = Row {
+        name: "elu",
+        formula: "x if x >= 0 else alpha*(exp(x) - 1)",
+        onnx: &[onnx("Elu", 6)],
+        elsewhere: &["TensorRT kELU", "cuDNN ELU_FWD"],
+        params: &[param("alpha", 1.0)],
+        eval: Eval::float(|a| if a[0] >= 0.0 { a[0] } else { a[1] * libm::expm1(a[0]) }),
+        cuda: Cuda {
+            f32: "({0} >= 0 ? {0} : {1} * expm1f({0}))",
+            fast: "({0} >= 0 ? {0} : {1} * pw_fast_expm1({0}))",
+            f64: "({0} >= 0 ? {0} : {1} * expm1({0}))",
+            int: "",
+        },
+        cost: Cost::new(1, 7, 4),
+        bound: Bound::ulps(2.5, 32.0, 3.0),
+        ..Row::UNARY
+    };
+    SELU = Row {
+        name: "selu",
+        formula: "gamma*x if x >= 0 else gamma*alpha*(exp(x) - 1)",
+        onnx: &[onnx("Selu", 6)],
+        elsewhere: &["TensorRT kSELU"],
+        params: &[param("alpha", 1.673_263_2), param("gamma", 1.050_701)],
+        eval: Eval::float(|a| a[2] * if a[0] >= 0.0 { a[0] } else { a[1] * libm::expm1(a[0]) }),
+        cuda: Cuda {
+            f32: "({2} * ({0} >= 0 ? {0} : {1} * expm1f({0})))",
+            fast: "({2} * ({0} >= 0 ? {0} : {1} * pw_fast_expm1({0})))",
+            f64: "({2} * ({0} >= 0 ? {0} : {1} * expm1({0})))",
+            int: "",
+        },
+        cost: Cost::new(1, 8, 4),
+        bound: Bound::ulps(3.5, 32.0, 4.0),
+        ..Row::UNARY
+    };
+    /// The bound is for alpha > 0, as every network has it.
+    CELU = Row {
+        name: "celu",
+        formula: "max(0, x) + min(0, alpha*(exp(x/alpha) - 1))",
+        onnx: &[onnx("Celu", 12)],
+        params: &[param("alpha", 1.0)],
+        eval: Eval::float(|a| if a[0] >= 0.0 { a[0] } else { a[1] * libm::expm1(a[0] / a[1]) }),
+        cuda: Cuda {
+            f32: "({0} >= 0 ? {0} : {1} * expm1f({0} / {1}))",
+            fast: "({0} >= 0 ? {0} : {1} * pw_fast_expm1({0} * pw_fast_rcp({1})))",
+            f64: "({0} >= 0 ? {0} : {1} * expm1({0} / {1}))",
+            int: "",
+        },
+        cost: Cost::new(1, 8, 4),
+        bound: Bound::ulps(3.5, 32.0, 4.0),
+        ..Row::UNARY
+    };
+    /// ONNX's `approximate = "none"`.
+    GELU = Row {
+        name: "gelu",
+        formula: "x/2*(1 + erf(x/sqrt(2)))",
+        onnx: &[onnx("Gelu", 20), microsoft("Gelu")],
+        elsewhere: &["TensorRT kGELU_ERF", "cuDNN GELU_FWD"],
+        range: Some((-0.169_971_203_2, f64::INFINITY)),
+        eval: Eval::float(|a| real::gelu(a[0])),
+        cuda: Cuda { f32: "pw_gelu({0})", fast: "pw_fast_gelu({0})", f64: "pw_gelu({0})", int: "" },
+        cost: Cost::new(2, 12, 3),
+        bound: smooth(8.0, 256.0, 8.0),
+        ..Row::UNARY
+    };
+    /// ONNX's `approximate = "tanh"`.
+    GELU_TANH = Row {
+        name: "gelu_tanh",
+        formula: "x/2*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x^3)))",
+        onnx: &[onnx("Gelu", 20)],
+        elsewhere: &["TensorRT kGELU_TANH", "cuDNN GELU_APPROX_TANH_FWD"],
+        range: Some((-0.170_040_79, f64::INFINITY)),
+        eval: Eval::float(|a| real::gelu_tanh(a[0])),
+        cuda: Cuda { f32: "pw_gelu_tanh({0})", fast: "pw_fast_gelu_tanh({0})", f64: "pw_gelu_tanh({0})", int: "" },
+        cost: Cost::new(2, 6, 1),
+        bound: smooth(8.0, 512.0, 1024.0),
+        ..Row::UNARY
+    };
+    MISH = Row {
+        name: "mish",
+        formula: "x*tanh(log(1 + exp(x)))",
+        onnx: &[onnx("Mish", 18)],
+        range: Some((-0.308_840_962, f64::INFINITY)),
+        eval: Eval::float(|a| real::mish(a[0])),
+        cuda: Cuda { f32: "pw_mish({0})", fast: "pw_fast_mish({0})", f64: "pw_mish({0})", int: "" },
+        cost: Cost::new(2, 6, 2),
+        bound: smooth(6.0, 128.0, 6.0),
+        ..Row::UNARY
     };
 }

@@ -10,14 +10,31 @@
 
 mod activation;
 mod arithmetic;
+mod bitwise;
 mod compare;
+mod composed;
 mod convert;
+mod exponential;
+mod logic;
+mod piecewise;
+mod real;
+mod rounding;
+mod row;
+mod trigonometry;
 mod types;
 
 pub use activation::*;
 pub use arithmetic::*;
+pub use bitwise::*;
 pub use compare::*;
+pub use composed::{COMPOSED, Composed};
 pub use convert::*;
+pub use exponential::*;
+pub use logic::*;
+pub use piecewise::*;
+pub use rounding::*;
+pub use row::{Algebra, Bound, Cost, Cuda, Deviation, Eval, Onnx, Param, Row};
+pub use trigonometry::*;
 pub use types::{TypeError, TypeRule, TypeSet};
 
 use crate::dtype::DType;
@@ -29,172 +46,12 @@ use std::hash::{Hash, Hasher};
 
 /// Declares a file's rows: each becomes a `pub static`, and `ROWS` lists them in order.
 macro_rules! rows {
-    ($($name:ident = $row:expr;)*) => {
-        $(pub static $name: $crate::op::Row = $row;)*
+    ($($(#[$doc:meta])* $name:ident = $row:expr;)*) => {
+        $($(#[$doc])* pub static $name: $crate::op::Row = $row;)*
         pub(super) static ROWS: &[&$crate::op::Row] = &[$(&$name),*];
     };
 }
 pub(crate) use rows;
-
-/// One pointwise op.
-pub struct Row {
-    /// Its name in expressions, plans, kernels and messages: lower case, unique.
-    pub name: &'static str,
-    /// Its formula in the names of its operands, as shown by `pointweld ops`.
-    pub formula: &'static str,
-    /// The ONNX ops it implements, with the opset since which each has this meaning.
-    pub onnx: &'static [Onnx],
-    /// What TensorRT and cuDNN call it: `"TensorRT kSIGMOID"`, `"cuDNN SWISH_FWD"`.
-    pub elsewhere: &'static [&'static str],
-    /// Names of the tensor operands, in order.
-    pub operands: &'static [&'static str],
-    /// Constant operands that follow them: ONNX's attributes, of type f32.
-    pub params: &'static [Param],
-    pub types: TypeRule,
-    /// The closed interval that every result for finite operands lies in, where it is not all numbers.
-    pub range: Option<(f64, f64)>,
-    pub algebra: Algebra,
-    pub eval: Eval,
-    pub cuda: Cuda,
-    pub cost: Cost,
-    pub bound: Bound,
-}
-
-/// An op of ONNX: since opset `since` of `domain` (empty: the default one) `op_type` means what the row says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Onnx {
-    pub domain: &'static str,
-    pub op_type: &'static str,
-    pub since: u32,
-}
-
-/// An ONNX attribute that became a constant operand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Param {
-    pub name: &'static str,
-    /// ONNX's default; `None` where the model must give it.
-    pub default: Option<f32>,
-}
-
-/// What rewriting may rely on. Everything is false or absent unless a row says otherwise; claims hold bit for bit for
-/// numbers (NaN excepted), because a rewrite may not change a value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Algebra {
-    /// f(a, b) = f(b, a)
-    pub commutative: bool,
-    /// f(f(a, b), c) = f(a, f(b, c)), exactly: true of max and of integer sums, not of float sums.
-    pub associative: bool,
-    /// f(x, x) = x for two operands, f(f(x)) = f(x) for one.
-    pub idempotent: bool,
-    /// f(f(x)) = x
-    pub involution: bool,
-    /// f(x, e) = x; and f(e, x) = x too if commutative.
-    pub neutral: Option<f64>,
-    /// f(x, z) = z for finite x; and f(z, x) too if commutative.
-    pub absorbing: Option<f64>,
-    /// Never decreasing (+1) or never increasing (−1) in its first operand, whatever the others.
-    pub monotonic: i8,
-}
-
-impl Algebra {
-    pub const NONE: Algebra = Algebra {
-        commutative: false,
-        associative: false,
-        idempotent: false,
-        involution: false,
-        neutral: None,
-        absorbing: None,
-        monotonic: 0,
-    };
-    pub const INCREASING: Algebra = Algebra { monotonic: 1, ..Algebra::NONE };
-    pub const COMMUTATIVE: Algebra = Algebra { commutative: true, ..Algebra::NONE };
-}
-
-/// The meaning of an op on the CPU: exact integer arithmetic, or f64 for floats. Operands and params come in one slice.
-pub enum Eval {
-    /// A result of the operands' own type. Integers are computed without bound and then wrapped to the type given.
-    Arith { float: Option<fn(&[f64]) -> f64>, int: Option<fn(&[i128], DType) -> i128> },
-    /// A bool.
-    Test { float: Option<fn(&[f64]) -> bool>, int: Option<fn(&[i128]) -> bool> },
-    /// Operands of mixed types; the last argument is the result's type.
-    Mixed(fn(&[Number], DType) -> Number),
-}
-
-/// CUDA expressions: `{0}`, `{1}` … are the operands, params following tensors. An empty text means "not defined for this type".
-/// What they call is defined in `templates/prelude.cuh`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cuda {
-    /// On `float`, as accurate as [`Bound::f32`] says.
-    pub f32: &'static str,
-    /// On `float`, for results that are stored in 16 or 8 bits: approximate instructions within [`Bound::fast`]. Empty: as `f32`.
-    pub fast: &'static str,
-    /// On `double`.
-    pub f64: &'static str,
-    /// On the C integer type of the operands' own width and sign, or on `bool`.
-    pub int: &'static str,
-}
-
-impl Cuda {
-    pub const NONE: Cuda = Cuda { f32: "", fast: "", f64: "", int: "" };
-    /// The same text for float and double.
-    pub const fn float(text: &'static str) -> Cuda {
-        Cuda { f32: text, fast: "", f64: text, int: "" }
-    }
-    /// The same text for every type.
-    pub const fn any(text: &'static str) -> Cuda {
-        Cuda { f32: text, fast: "", f64: text, int: text }
-    }
-}
-
-/// Instructions an element takes in the fast form, by pipe: what a schedule compares. See `target` for the pipes' rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
-    /// ex2, rcp, rsqrt, lg2, tanh, sin, cos, and F2I/I2F conversions.
-    pub mufu: u16,
-    /// FADD, FMUL, FFMA.
-    pub fma: u16,
-    /// Logic, compare, select, minimum, integer add, packed conversions.
-    pub alu: u16,
-}
-
-impl Cost {
-    pub const fn new(mufu: u16, fma: u16, alu: u16) -> Cost {
-        Cost { mufu, fma, alu }
-    }
-}
-
-/// How far a CUDA expression may lie from the exact result for the operands it was given.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bound {
-    pub f32: Deviation,
-    pub fast: Deviation,
-    pub f64: Deviation,
-}
-
-/// |computed − exact| ≤ `ulp` units in the last place of the exact result in the compute type, + `abs`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Deviation {
-    pub ulp: f64,
-    pub abs: f64,
-}
-
-impl Deviation {
-    pub const EXACT: Deviation = Deviation::ulp(0.0);
-    pub const fn ulp(ulp: f64) -> Deviation {
-        Deviation { ulp, abs: 0.0 }
-    }
-}
-
-impl Bound {
-    /// Comparisons, selections, sign changes, integer arithmetic.
-    pub const EXACT: Bound = Bound { f32: Deviation::EXACT, fast: Deviation::EXACT, f64: Deviation::EXACT };
-    /// One correctly rounded operation.
-    pub const ROUNDED: Bound = Bound::ulp(0.5);
-    pub const fn ulp(ulp: f64) -> Bound {
-        let d = Deviation::ulp(ulp);
-        Bound { f32: d, fast: d, f64: d }
-    }
-}
 
 /// A row with the type it converts to, where it is a conversion. A small `Copy` value: with its operands it is the key of CSE.
 #[derive(Clone, Copy)]
@@ -253,6 +110,12 @@ impl Op {
         types::result_type(self, operands)
     }
 
+    /// The CUDA text on operands of these types, as [`Cuda::text`] chooses it; empty for the conversions.
+    pub fn text(self, operands: &[DType], fast: bool) -> &'static str {
+        let decisive = usize::from(self.row.types == TypeRule::Select);
+        operands.get(decisive).map_or("", |t| self.row.cuda.text(*t, fast))
+    }
+
     /// The exact result for these operands, before it is rounded to `result`: integers are already wrapped, floats are f64.
     ///
     /// # Panics
@@ -285,6 +148,26 @@ impl Op {
     }
 }
 
+/// A CUDA text with its operands in place.
+pub fn fill(text: &str, operands: &[impl AsRef<str>]) -> String {
+    let mut filled = String::with_capacity(text.len() + 32);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled += before;
+        match after.split_once('}').and_then(|(slot, after)| Some((operands.get(slot.parse::<usize>().ok()?)?, after))) {
+            Some((operand, after)) => {
+                filled += operand.as_ref();
+                rest = after;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
+}
+
 /// Most operands any row has, params included.
 pub const MAX_ARITY: usize = 6;
 
@@ -302,7 +185,27 @@ fn with_ints<R>(operands: &[Number], f: impl Fn(&[i128]) -> R) -> R {
 
 /// The whole table, in the order of `pointweld ops`.
 pub fn table() -> impl Iterator<Item = &'static Row> {
-    [activation::ROWS, arithmetic::ROWS, compare::ROWS, convert::ROWS].into_iter().flatten().copied()
+    [
+        arithmetic::ROWS,
+        rounding::ROWS,
+        exponential::ROWS,
+        trigonometry::ROWS,
+        piecewise::ROWS,
+        activation::ROWS,
+        compare::ROWS,
+        logic::ROWS,
+        bitwise::ROWS,
+        convert::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// The rows that implement an op of ONNX, in the table's order; more than one where an attribute chooses (`Gelu`, `Mod`,
+/// `BitShift`, `IsInf`) or where a row is a special case of another (`Swish`).
+pub fn find_onnx<'a>(domain: &'a str, op_type: &'a str) -> impl Iterator<Item = &'static Row> + 'a {
+    table().filter(move |row| row.onnx.iter().any(|o| o.domain == domain && o.op_type == op_type))
 }
 
 /// The row of that name.

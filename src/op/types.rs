@@ -37,6 +37,8 @@ impl TypeSet {
     pub const BOOL: TypeSet = TypeSet::of(&[Bool]);
     pub const SIGNED_NUMBERS: TypeSet = TypeSet::FLOATS.or(TypeSet::SIGNED);
     pub const ALL: TypeSet = TypeSet::of(&DType::ALL);
+    /// The 8-bit floats, but for the one that holds only powers of two.
+    pub const FLOAT8: TypeSet = TypeSet::of(&[F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ]);
     /// What dequantize reads and quantize writes; i32 is an accumulator, which only dequantize reads.
     pub const CODES: TypeSet =
         TypeSet::of(&[I8, U8, I16, U16, I4, U4, I2, U2, F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F4E2M1]);
@@ -66,6 +68,20 @@ pub enum TypeRule {
     Quantize,
     /// A code or i32, a float scale and a zero point of the code's type: to a float type.
     Dequantize,
+}
+
+impl fmt::Display for TypeRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TypeRule::Same(set) => write!(f, "{set}"),
+            TypeRule::Test(set) => write!(f, "{set}, to bool"),
+            TypeRule::Select => f.write_str("bool and any type, to that type"),
+            TypeRule::Power => write!(f, "{}, an exponent of any of them", TypeSet::NUMBERS),
+            TypeRule::Convert => f.write_str("any, to any"),
+            TypeRule::Quantize => write!(f, "{} i32, to {}", TypeSet::FLOATS, TypeSet::CODES),
+            TypeRule::Dequantize => write!(f, "{} i32, to {}", TypeSet::CODES, TypeSet::FLOATS),
+        }
+    }
 }
 
 /// Operands whose types an op does not take.

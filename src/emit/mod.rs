@@ -1,0 +1,3 @@
+//! From a kernel of the plan to CUDA text.
+
+pub mod prelude;

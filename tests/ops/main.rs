@@ -1,0 +1,5 @@
+//! The op table, row by row: every test iterates it, so a new row is tested by being there.
+
+mod instances;
+mod table;
+mod texts;
