@@ -26,11 +26,7 @@ pub static COMPOSED: &[Composed] = &[
     of_onnx(&[microsoft("FastGelu")], "add the bias, gelu_tanh"),
     of_onnx(&[microsoft("BiasGelu")], "add the bias, gelu"),
     of_onnx(&[onnx("BitCast", 26)], "the same bytes under another type: a view, since no row sees bits"),
-    Composed {
-        onnx: &[],
-        elsewhere: &["TensorRT Scale"],
-        formula: "mul by the scale, add the shift, pow",
-    },
+    Composed { onnx: &[], elsewhere: &["TensorRT Scale"], formula: "mul by the scale, add the shift, pow" },
     Composed {
         onnx: &[],
         elsewhere: &["cuDNN GEN_INDEX"],

@@ -154,7 +154,8 @@ pub fn fill(text: &str, operands: &[impl AsRef<str>]) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         filled += before;
-        match after.split_once('}').and_then(|(slot, after)| Some((operands.get(slot.parse::<usize>().ok()?)?, after))) {
+        match after.split_once('}').and_then(|(slot, after)| Some((operands.get(slot.parse::<usize>().ok()?)?, after)))
+        {
             Some((operand, after)) => {
                 filled += operand.as_ref();
                 rest = after;

@@ -116,8 +116,7 @@ impl Algebra {
     pub const DECREASING: Algebra = Algebra { monotonic: -1, ..Algebra::NONE };
     pub const COMMUTATIVE: Algebra = Algebra { commutative: true, ..Algebra::NONE };
     /// Maxima, minima, conjunctions and disjunctions.
-    pub const LATTICE: Algebra =
-        Algebra { associative: true, idempotent: true, monotonic: 1, ..Algebra::COMMUTATIVE };
+    pub const LATTICE: Algebra = Algebra { associative: true, idempotent: true, monotonic: 1, ..Algebra::COMMUTATIVE };
 }
 
 /// The meaning of an op on the CPU: exact integer arithmetic, or f64 for floats. Operands and params come in one slice.
@@ -264,4 +263,3 @@ impl Bound {
         Bound { f32: Deviation::ulp(f32), fast: Deviation::ulp(fast), f64: Deviation::ulp(f64) }
     }
 }
-

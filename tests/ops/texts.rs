@@ -48,9 +48,8 @@ pub fn kernel(name: &str, instance: &Instance, fast: bool, params: &[f64]) -> St
 /// Instances whose text the table holds, one for each tuple of compute types.
 pub fn with_text() -> Vec<&'static Instance> {
     let mut seen = BTreeSet::new();
-    let convert = |i: &Instance| {
-        matches!(i.op.row().types, TypeRule::Convert | TypeRule::Quantize | TypeRule::Dequantize)
-    };
+    let convert =
+        |i: &Instance| matches!(i.op.row().types, TypeRule::Convert | TypeRule::Quantize | TypeRule::Dequantize);
     let types = |i: &Instance| i.operands.iter().chain([&i.result]).map(|t| c_type(*t)).collect::<Vec<_>>();
     ALL.iter().filter(|i| !convert(i)).filter(|i| seen.insert((i.op.name(), types(i)))).collect()
 }
@@ -98,6 +97,7 @@ fn the_whole_prelude_is_used() {
         texts += instance.op.text(&instance.operands, true);
     }
     let taken = prelude_for(&texts);
-    let functions = |text: &str| text.lines().filter(|l| l.starts_with("__device__")).map(str::to_owned).collect::<BTreeSet<_>>();
+    let functions =
+        |text: &str| text.lines().filter(|l| l.starts_with("__device__")).map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!(functions(PRELUDE), functions(&taken));
 }
