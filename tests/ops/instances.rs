@@ -83,7 +83,7 @@ pub fn operands(instance: &Instance, random: &mut Random) -> Vec<Number> {
     let tensor = instance.operands[..tensors].iter().map(|t| random.value(*t)).collect::<Vec<_>>();
     let params = instance.op.row().params.iter().map(|p| {
         let factor = [1.0, 1.0, 0.5, 1.25, 3.0][random.next() as usize % 5];
-        Number::Float(f64::from((p.default.unwrap_or(1.0) * factor) as f32))
+        Number::Float(f64::from(p.default.unwrap_or(1.0) * factor))
     });
     let params: Vec<_> = params.collect();
     [tensor, params].concat()
