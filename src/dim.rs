@@ -261,6 +261,11 @@ impl Dim {
         }
     }
 
+    /// True if no term is subtracted, so that the value is at least 0 wherever the sizes in it are.
+    pub fn never_negative(&self) -> bool {
+        self.constant >= 0 && self.terms.iter().all(|(_, c)| *c >= 0)
+    }
+
     /// The largest known integer that divides the dimension whatever its symbols are; 0 for the dimension 0.
     /// Vector widths are chosen by it.
     pub fn known_divisor(&self) -> u64 {

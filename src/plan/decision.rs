@@ -21,6 +21,8 @@ pub enum Verdict {
         kernel: String,
         recomputed: bool,
     },
+    /// The consumer is a reshape that only renames the memory of its operand: nothing is computed nor moved.
+    Alias,
     Cut {
         reason: Reason,
     },
@@ -36,6 +38,8 @@ pub enum Reason {
     UnknownType { value: String },
     /// No kernel computes on this element type.
     UnsupportedType { value: String, dtype: crate::dtype::DType },
+    /// Whether the operand broadcasts depends on sizes that are not known.
+    Undecided { from: String, to: String },
     /// The index of the producer is no affine function of the consumer's.
     IndexNotAffine { view: String },
     /// Fusing would make two kernels wait for each other through `through`.
@@ -60,6 +64,9 @@ impl fmt::Display for Reason {
             Reason::UnknownType { value } => write!(f, "the type or shape of {} is not known", Shown(value)),
             Reason::UnsupportedType { value, dtype } => {
                 write!(f, "{} is {dtype}, which no generated kernel computes on", Shown(value))
+            }
+            Reason::Undecided { from, to } => {
+                write!(f, "whether {from} broadcasts to {to} depends on its sizes; bind them with --dim")
             }
             Reason::IndexNotAffine { view } => write!(f, "the index through {} is not affine", Shown(view)),
             Reason::Cycle { through } => write!(f, "fusing would make a cycle through {}", Shown(through)),

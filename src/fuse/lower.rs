@@ -1,0 +1,142 @@
+//! Makes a [`Kernel`] of a draft: statements in SSA order, loads and stores with affine accesses, axes merged.
+
+use super::coalesce::coalesce;
+use super::draft::{Draft, forward};
+use super::facts::{Class, Facts};
+use super::grow::Growth;
+use super::index::MapId;
+use super::cost::Model;
+use crate::plan::{Access, Arg, BufferId, Kernel, Load, Schedule, Stmt, Store};
+use smallvec::SmallVec;
+use std::collections::{BTreeSet, HashMap};
+
+/// A draft being lowered.
+struct Lowering<'a, 'g> {
+    facts: &'a Facts<'g>,
+    growth: &'a Growth<'a, 'g>,
+    buffers: &'a dyn Fn(u32) -> BufferId,
+    /// What each value is at each map.
+    known: HashMap<(u32, MapId), Arg>,
+    kernel: Kernel,
+}
+
+/// Lowers a draft; `number` makes its name unique, `buffers` gives the buffer that a value lies in.
+pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: &dyn Fn(u32) -> BufferId) -> Kernel {
+    let facts = growth.facts;
+    // Views split iterators where they need to, so all accesses are found before any is written down.
+    let mut space = std::mem::take(&mut draft.space);
+    let index = |v: u32, map: MapId, place: usize, space: &mut super::index::Space| {
+        let sink = &growth.places[v as usize][place];
+        let (index, at) = forward(facts, space, v, map, sink)?;
+        Some((space.intern(index), at))
+    };
+    let loads: Vec<_> = draft.loads.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
+    let stores: Vec<_> = draft.stores.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
+    let access = |place: &Option<(MapId, u32)>| {
+        let (map, at) = (*place)?;
+        space.access(space.map(map), facts.shape(at)).ok()
+    };
+    let kernel = Kernel {
+        name: String::new(),
+        origin: Vec::new(),
+        domain: space.extents.clone(),
+        loads: Vec::new(),
+        body: Vec::new(),
+        stores: Vec::new(),
+        schedule: Schedule::default(),
+    };
+    let mut l = Lowering { facts, growth, buffers, known: HashMap::new(), kernel };
+    draft.computed.sort_by_key(|c| (c.node, c.map));
+    draft.computed.dedup_by_key(|c| (c.node, c.map));
+    let computed: BTreeSet<(u32, MapId)> =
+        draft.computed.iter().map(|c| (facts.nodes[c.node as usize].first, c.map)).collect();
+    for ((v, map, place), at) in draft.loads.iter().zip(&loads) {
+        if !computed.contains(&(*v, *map)) && let Some(access) = access(at) {
+            l.load(*v, *map, *place, access);
+        }
+    }
+    for c in &draft.computed {
+        l.statement(c);
+    }
+    for ((v, map, place), at) in draft.stores.iter().zip(&stores) {
+        if let (Some(access), Some(value)) = (access(at), l.arg(*v, Some(*map))) {
+            let target = growth.places[*v as usize][*place].target;
+            let store = Store { buffer: buffers(target), dtype: facts.dtype(*v), access, value };
+            if !l.kernel.stores.contains(&store) {
+                l.kernel.stores.push(store);
+            }
+        }
+    }
+    let nodes: BTreeSet<u32> = draft.nodes.iter().copied().collect();
+    l.finish(number, nodes, growth.model)
+}
+
+impl Lowering<'_, '_> {
+    fn load(&mut self, v: u32, map: MapId, place: usize, access: Access) {
+        if let Some(scalar) = self.facts.values[v as usize].uniform {
+            self.known.insert((v, map), Arg::Const(scalar));
+            return;
+        }
+        let target = self.growth.places[v as usize][place].target;
+        let load = Load { buffer: (self.buffers)(target), dtype: self.facts.dtype(v), access };
+        let at = self.kernel.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
+            self.kernel.loads.push(load);
+            self.kernel.loads.len() - 1
+        });
+        self.known.insert((v, map), Arg::Load(at as u32));
+    }
+
+    fn arg(&self, v: u32, map: Option<MapId>) -> Option<Arg> {
+        match (self.facts.values[v as usize].uniform, map) {
+            (Some(scalar), _) => Some(Arg::Const(scalar)),
+            (None, map) => self.known.get(&(v, map?)).copied(),
+        }
+    }
+
+    fn statement(&mut self, c: &super::draft::Computed) {
+        let node = &self.facts.nodes[c.node as usize];
+        let args: Option<SmallVec<[Arg; 4]>> =
+            node.operands.iter().zip(&c.args).map(|(v, map)| self.arg(*v, *map)).collect();
+        let Some(args) = args else { return };
+        let arg = match node.class {
+            Class::Point(op) => {
+                let name = self.facts.name(node.first).to_string();
+                self.kernel.body.push(Stmt { op, args: args.to_vec(), dtype: self.facts.dtype(node.first), name });
+                Arg::Stmt(self.kernel.body.len() as u32 - 1)
+            }
+            _ => args[0],
+        };
+        self.known.insert((node.first, c.map), arg);
+    }
+
+    fn finish(mut self, number: usize, nodes: BTreeSet<u32>, model: &Model) -> Kernel {
+        for n in &nodes {
+            for origin in &self.facts.graph.node(self.facts.nodes[*n as usize].id).origin {
+                if !self.kernel.origin.contains(origin) {
+                    self.kernel.origin.push(origin.clone());
+                }
+            }
+        }
+        self.kernel.name = name(&self.kernel, number);
+        coalesce(&mut self.kernel, model);
+        self.kernel
+    }
+}
+
+/// `pw_dequantize_silu_quantize_3`: the ops in order, those in the middle left out where there are many.
+fn name(kernel: &Kernel, number: usize) -> String {
+    const SHOWN: usize = 4;
+    let clean = |name: &str| -> String {
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(24).collect()
+    };
+    let mut ops: Vec<String> = kernel.body.iter().map(|s| clean(s.op.name())).collect();
+    ops.dedup();
+    if ops.is_empty() {
+        return format!("pw_copy_{number}");
+    }
+    if ops.len() > SHOWN {
+        let left_out = ops.len() - SHOWN;
+        ops.splice(SHOWN / 2..ops.len() - SHOWN / 2, [format!("and{left_out}")]);
+    }
+    format!("pw_{}_{number}", ops.join("_"))
+}
