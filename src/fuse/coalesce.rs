@@ -15,7 +15,9 @@ pub(super) fn coalesce(kernel: &mut Kernel, model: &Model) {
     let mut axis = kernel.domain.len();
     while axis > 1 {
         axis -= 1;
-        if mergeable(kernel, axis) && let Ok(extent) = kernel.domain[axis - 1].mul(&kernel.domain[axis]) {
+        if mergeable(kernel, axis)
+            && let Ok(extent) = kernel.domain[axis - 1].mul(&kernel.domain[axis])
+        {
             kernel.domain[axis] = extent;
             kernel.domain.remove(axis - 1);
             accesses(kernel).for_each(|a| drop(a.strides.remove(axis - 1)));

@@ -36,7 +36,10 @@ fn cone(facts: &Facts, n: u32, cones: &[Option<Cone>]) -> Option<Cone> {
         if value.uniform.is_some() {
             continue;
         }
-        if value.required || facts.is_leaf(v) || matches!(facts.maker(v), Class::View(super::facts::Fold::Concat { .. })) {
+        if value.required
+            || facts.is_leaf(v)
+            || matches!(facts.maker(v), Class::View(super::facts::Fold::Concat { .. }))
+        {
             insert(&mut all.leaves, v);
         } else {
             let inner = cones[v as usize].as_ref()?;

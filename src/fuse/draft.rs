@@ -54,8 +54,7 @@ pub(super) struct Draft {
 impl Draft {
     /// Elements of `v` that the kernel touches at a map.
     pub fn touched(&self, facts: &Facts, model: &Model, v: u32, map: MapId) -> f64 {
-        let iterators: HashSet<u32> =
-            self.space.map(map).iter().flat_map(|e| e.terms.iter().map(|t| t.0)).collect();
+        let iterators: HashSet<u32> = self.space.map(map).iter().flat_map(|e| e.terms.iter().map(|t| t.0)).collect();
         let all: f64 = iterators.into_iter().map(|i| model.size(&self.space.extents[i as usize])).product();
         all.min(facts.values[v as usize].count)
     }

@@ -85,8 +85,7 @@ impl<'g> Facts<'g> {
                 graph.operands(*id).iter().for_each(|v| live[v.node.index()] = true);
             }
         }
-        let mut facts =
-            Facts { graph, nodes: Vec::new(), values: Vec::new(), number: vec![u32::MAX; graph.bound()] };
+        let mut facts = Facts { graph, nodes: Vec::new(), values: Vec::new(), number: vec![u32::MAX; graph.bound()] };
         for id in order.into_iter().filter(|id| live[id.index()]) {
             facts.push(id, model, never(id));
         }

@@ -5,6 +5,7 @@
 //! kernels, whichever costs least; kernels that want the same value may become one. A kernel that stores a value must not wait for any
 //! reader of it: [`Dependence`] is asked each time, and that is the only place where a cycle could arise.
 
+use super::Options;
 use super::cone::{Cone, cones, work_of};
 use super::cost::{Model, Work};
 use super::depend::Dependence;
@@ -12,7 +13,6 @@ use super::draft::{Computed, Draft, Sink, backward, forward};
 use super::facts::{Class, Facts, Fold};
 use super::index::{MapId, Space};
 use super::pins::Pins;
-use super::Options;
 use crate::plan::Reason;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -235,8 +235,11 @@ impl<'a, 'g> Growth<'a, 'g> {
     /// others' values becoming aliases.
     fn collapse(&mut self, v: u32, dense: bool) -> Vec<Sink> {
         let asked = std::mem::take(&mut self.pending[v as usize]);
-        let own = (dense || self.facts.values[v as usize].required)
-            .then(|| Sink { target: v, chain: Vec::new(), via: Vec::new() });
+        let own = (dense || self.facts.values[v as usize].required).then(|| Sink {
+            target: v,
+            chain: Vec::new(),
+            via: Vec::new(),
+        });
         let mut sinks: Vec<Sink> = Vec::new();
         for sink in own.into_iter().chain(asked) {
             match sinks.iter_mut().find(|s| s.chain.is_empty() && sink.chain.is_empty()) {
@@ -458,13 +461,16 @@ impl<'a, 'g> Growth<'a, 'g> {
             return None;
         }
         let once = |(k, maps): &Want| maps.len() == 1 && self.drafts[*k].count <= value.count;
-        if let [want] = wants && once(want) {
+        if let [want] = wants
+            && once(want)
+        {
             return None;
         }
         let cone = self.cones[v as usize].as_ref();
         let again: f64 = costs.iter().map(|c| c.0).sum();
         let reads: f64 = costs.iter().map(|c| c.1).sum();
-        let leaves: f64 = cone.map_or(value.bytes, |c| c.leaves.iter().map(|l| self.facts.values[*l as usize].bytes).sum());
+        let leaves: f64 =
+            cone.map_or(value.bytes, |c| c.leaves.iter().map(|l| self.facts.values[*l as usize].bytes).sum());
         let work = cone.map_or(work_of(self.facts, n), |c| c.work);
         let body = self.model.bytes_ns(leaves + value.bytes).max(self.model.work_ns(work, value.count));
         // Whether one of the kernels can store it is not known yet: the cheaper of that and a kernel of its own.
@@ -477,7 +483,10 @@ impl<'a, 'g> Growth<'a, 'g> {
         let hosted = hosted.map(|(_, (again, read))| write + again + reads - read).fold(f64::INFINITY, f64::min);
         let apart = own.min(hosted);
         if cone.is_none() && wants.len() > 1 {
-            return Some(Reason::TooLarge { what: "ops that are computed again".into(), limit: super::cone::MOST_NODES });
+            return Some(Reason::TooLarge {
+                what: "ops that are computed again".into(),
+                limit: super::cone::MOST_NODES,
+            });
         }
         let why = match wants {
             [_] => "computing it for every element of the larger kernel costs more than storing it once",

@@ -1,11 +1,11 @@
 //! Makes a [`Kernel`] of a draft: statements in SSA order, loads and stores with affine accesses, axes merged.
 
 use super::coalesce::coalesce;
+use super::cost::Model;
 use super::draft::{Draft, forward};
 use super::facts::{Class, Facts};
 use super::grow::Growth;
 use super::index::MapId;
-use super::cost::Model;
 use crate::plan::{Access, Arg, BufferId, Kernel, Load, Schedule, Stmt, Store};
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
@@ -51,7 +51,9 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
     let computed: BTreeSet<(u32, MapId)> =
         draft.computed.iter().map(|c| (facts.nodes[c.node as usize].first, c.map)).collect();
     for ((v, map, place), at) in draft.loads.iter().zip(&loads) {
-        if !computed.contains(&(*v, *map)) && let Some(access) = access(at) {
+        if !computed.contains(&(*v, *map))
+            && let Some(access) = access(at)
+        {
             l.load(*v, *map, *place, access);
         }
     }

@@ -143,7 +143,9 @@ pub fn fuse(graph: &Graph, options: &Options) -> Result<Plan, FuseError> {
 fn unfusable(facts: &Facts, plan: &Plan, pair: &pins::Pair) -> FuseError {
     let way: Vec<&str> = pair.way.iter().map(|n| facts.label(*n)).collect();
     let reason = plan.decisions.iter().find_map(|d| match &d.verdict {
-        Verdict::Cut { reason } if way.contains(&d.from.as_str()) && way.contains(&d.to.as_str()) => Some(reason.clone()),
+        Verdict::Cut { reason } if way.contains(&d.from.as_str()) && way.contains(&d.to.as_str()) => {
+            Some(reason.clone())
+        }
         _ => None,
     });
     let (a, b) = pair.names.clone();

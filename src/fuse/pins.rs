@@ -42,7 +42,9 @@ impl Pins {
         }
         for failure in &options.failed {
             let numbers = (facts.node_of(failure.producer), facts.node_of(failure.consumer));
-            if let (Some(x), Some(y)) = numbers && x != y {
+            if let (Some(x), Some(y)) = numbers
+                && x != y
+            {
                 pins.keep_apart(x, y, Reason::CompileFailed { error: failure.error.clone() });
             }
         }

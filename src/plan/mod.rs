@@ -7,6 +7,7 @@
 //! pass of their own.
 
 mod decision;
+mod print;
 mod schedule;
 
 pub use decision::{Decision, Reason, Verdict};

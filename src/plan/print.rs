@@ -1,0 +1,90 @@
+//! A plan as text: one line a load, statement, store and decision.
+
+use super::{Access, Arg, BufferId, Kernel, Plan, Role, Step, Verdict};
+use crate::name::Shown;
+use std::fmt;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}", Shown(&self.model))?;
+        for (i, buffer) in self.buffers.iter().enumerate() {
+            write!(f, "  b{i} {}[{}]", Shown(&buffer.name), buffer.ty)?;
+            match buffer.role {
+                Role::Input => write!(f, " input")?,
+                Role::Constant => write!(f, " constant")?,
+                Role::Computed => {}
+                Role::Alias(of) => write!(f, " = b{}", of.0)?,
+            }
+            let id = BufferId(i as u32);
+            let names = self.outputs.iter().filter(|(_, b)| *b == id);
+            names.into_iter().try_for_each(|(name, _)| write!(f, " -> {}", Shown(name)))?;
+            writeln!(f)?;
+        }
+        for step in &self.steps {
+            match step {
+                Step::Kernel(kernel) => write!(f, "{kernel}")?,
+                Step::Node { label, kind, inputs, outputs, .. } => {
+                    writeln!(f, "node {} {kind}: {} -> {}", Shown(label), list(inputs), list(outputs))?;
+                }
+            }
+        }
+        for d in &self.decisions {
+            write!(f, "edge {} -> {}: ", Shown(&d.from), Shown(&d.to))?;
+            match &d.verdict {
+                Verdict::Fused { kernel, recomputed: false } => writeln!(f, "fused in {kernel}")?,
+                Verdict::Fused { kernel, recomputed: true } => {
+                    writeln!(f, "fused in {kernel}, computed elsewhere too")?
+                }
+                Verdict::Alias => writeln!(f, "the same memory")?,
+                Verdict::Cut { reason } => writeln!(f, "cut: {reason}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(ids: &[BufferId]) -> String {
+    ids.iter().map(|b| format!("b{}", b.0)).collect::<Vec<_>>().join(" ")
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extents: Vec<String> = self.domain.iter().map(ToString::to_string).collect();
+        writeln!(f, "kernel {} over ({})", self.name, extents.join(", "))?;
+        for (i, load) in self.loads.iter().enumerate() {
+            writeln!(f, "  x{i}: {} = b{}{}", load.dtype, load.buffer.0, load.access)?;
+        }
+        for (i, s) in self.body.iter().enumerate() {
+            let args: Vec<String> = s.args.iter().map(|a| a.to_string()).collect();
+            writeln!(f, "  v{i}: {} = {}({})", s.dtype, s.op, args.join(", "))?;
+        }
+        for store in &self.stores {
+            writeln!(f, "  b{}{} = {}", store.buffer.0, store.access, store.value)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Access {
+    /// `[12 + 4*i0 + i1]`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = (!self.offset.is(0)).then(|| self.offset.to_string());
+        let terms = self.strides.iter().enumerate().filter(|(_, s)| !s.is(0)).map(|(i, s)| match s.known() {
+            Some(1) => format!("i{i}"),
+            Some(n) => format!("{n}*i{i}"),
+            None => format!("({s})*i{i}"),
+        });
+        let terms: Vec<String> = offset.into_iter().chain(terms).collect();
+        write!(f, "[{}]", if terms.is_empty() { "0".into() } else { terms.join(" + ") })
+    }
+}
+
+impl fmt::Display for Arg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Arg::Load(i) => write!(f, "x{i}"),
+            Arg::Stmt(i) => write!(f, "v{i}"),
+            Arg::Const(scalar) => write!(f, "{scalar}"),
+        }
+    }
+}
