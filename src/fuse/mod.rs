@@ -133,10 +133,10 @@ pub fn fuse(graph: &Graph, options: &Options) -> Result<Plan, FuseError> {
     }
     let together: Vec<bool> = pins.pairs.iter().map(|pair| growth.holds(&pair.from, &pair.to)).collect();
     let plan = assemble::assemble(growth, &pins.taps);
-    for (pair, _) in pins.pairs.iter().zip(together).filter(|(_, together)| !together) {
-        return Err(unfusable(&facts, &plan, pair));
+    match pins.pairs.iter().zip(together).find(|(_, together)| !together) {
+        Some((pair, _)) => Err(unfusable(&facts, &plan, pair)),
+        None => Ok(plan),
     }
-    Ok(plan)
 }
 
 /// The first cut on the way between two nodes that were to be fused.
