@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+mod c_text;
 mod parse;
 
 /// What cannot be said of a dimension.

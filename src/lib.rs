@@ -6,6 +6,7 @@ pub mod demo;
 pub mod dim;
 pub mod dtype;
 pub mod emit;
+pub mod expr;
 pub mod fuse;
 pub mod graph;
 pub mod memory;

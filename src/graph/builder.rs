@@ -217,7 +217,12 @@ impl Builder {
         self.apply(Op::new(row), &[x.into()])
     }
 
-    /// The type of a value, if it is known.
+    /// The type of a value, as far as it is known.
+    pub fn ty(&self, value: Value) -> &Type {
+        self.graph.ty(value)
+    }
+
+    /// The element type of a value, if it is known.
     pub fn dtype(&self, value: Value) -> Option<DType> {
         self.graph.ty(value).dtype
     }
