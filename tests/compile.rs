@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -262,6 +263,89 @@ fn many_programs_keep_their_order_and_one_failure_stops_none() {
         }
     }
     assert!(toolchain.compile_all(&[], 4, &|_, _, _| {}).is_empty());
+}
+
+/// The variable that makes this test binary say what loading NVRTC gives.
+const LOADER: &str = "POINTWELD_TEST_LOAD";
+
+/// Loads NVRTC and says what came of it; a test only when the variable is set.
+#[test]
+fn load_worker() {
+    if std::env::var_os(LOADER).is_some() {
+        match Nvrtc::load() {
+            Ok(nvrtc) => println!("loaded {:?}", nvrtc.path()),
+            Err(error) => println!("refused {error}"),
+        }
+    }
+}
+
+/// What [`load_worker`] says in a process of its own, started from `program` in `folder`, with `POINTWELD_NVRTC` as given.
+fn loading(program: &Path, folder: &Path, named: Option<&Path>) -> String {
+    let mut command = Command::new(program);
+    command.args(["--exact", "load_worker", "--nocapture"]).current_dir(folder).env(LOADER, "1");
+    for variable in ["POINTWELD_NVRTC", "CUDA_HOME", "CUDA_PATH", "LD_LIBRARY_PATH"] {
+        command.env_remove(variable);
+    }
+    if let Some(path) = named {
+        command.env("POINTWELD_NVRTC", path);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_nvrtc_that_cannot_be_used_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let text = folder.path().join("libnvrtc.so.13");
+    fs::write(&text, "not a library").unwrap();
+    let absent = folder.path().join("absent");
+    let refused = |path: &Path| {
+        let said = loading(&program, folder.path(), Some(path));
+        assert!(said.contains(&format!("refused NVRTC at {}", path.display())), "{said}");
+        assert!(said.contains("make nvrtc"), "{said}");
+        said
+    };
+    assert!(refused(&absent).contains("there is no libnvrtc.so there"));
+    refused(&text);
+    // A library that is something else: the first one that this process has loaded.
+    if let Ok(maps) = fs::read_to_string("/proc/self/maps") {
+        let other =
+            maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.contains("/libc.so"));
+        if let Some(other) = other {
+            assert!(refused(Path::new(other)).contains("it has no function nvrtc"));
+        }
+    }
+}
+
+#[test]
+fn nvrtc_is_found_by_file_by_folder_and_missed_with_advice() {
+    let Some(file) = nvrtc().path().map(|path| path.canonicalize().unwrap()) else {
+        // The system's loader has one, so that it is never missing here.
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let loaded = format!("loaded Some({file:?})");
+    assert!(loading(&program, folder.path(), Some(&file)).contains(&loaded));
+    let said = loading(&program, folder.path(), file.parent());
+    assert!(said.contains(&loaded), "{said}");
+    // A copy of the program, far from any NVRTC.
+    let copy = folder.path().join("program");
+    fs::copy(&program, &copy).unwrap();
+    let said = loading(&copy, folder.path(), None);
+    let missing = said.contains("was not found; run `make nvrtc`") && said.contains("the system's loader");
+    assert!(missing || said.contains("loaded None"), "{said}");
+    // The same with NVRTC in `.cache/nvrtc` beside it.
+    let cache = folder.path().join(".cache/nvrtc");
+    fs::create_dir_all(&cache).unwrap();
+    for entry in fs::read_dir(file.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), cache.join(entry.file_name())).unwrap();
+    }
+    let said = loading(&copy, folder.path(), None);
+    assert!(!missing || said.contains("loaded Some"), "{said}");
 }
 
 /// The variable that makes this test binary a worker of the test below.

@@ -9,6 +9,7 @@ mod diagnostics;
 mod entry;
 mod error;
 mod find;
+mod library;
 mod nvrtc;
 mod resources;
 pub mod sass;

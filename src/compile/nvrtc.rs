@@ -1,8 +1,7 @@
-//! The bindings to NVRTC: the only `unsafe` of this room.
+//! NVRTC's functions, made safe.
 //!
-//! cudarc loads the library when one of its functions is first called, and panics if the library or the function is missing.
-//! So [`Nvrtc::load`] opens the library by its path first (the loader then finds it by its name) and checks every function.
-//! cudarc's safe interface returns PTX only; machine code needs `nvrtcGetCUBIN`, hence `sys`.
+//! cudarc's safe interface returns PTX only; machine code needs `nvrtcGetCUBIN`, hence `sys`. `library.rs` has looked for every
+//! function that is called here, so cudarc does not panic for want of one.
 
 use std::ffi::{CString, c_char, c_int};
 use std::fmt;
@@ -15,9 +14,8 @@ use cudarc::nvrtc::sys::{self, nvrtcProgram, nvrtcResult};
 use serde::{Deserialize, Serialize};
 
 use super::diagnostics::{quote_errors, warnings_of};
-use super::find::{library_at, nvrtc_places};
 use super::resources::resources_of;
-use super::{CompileError, Compiled, Output, Request};
+use super::{CompileError, Compiled, Output, Request, library};
 
 /// The version of an NVRTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,22 +40,6 @@ pub struct Nvrtc {
     path: Option<PathBuf>,
 }
 
-/// The functions used here; an NVRTC older than CUDA 11.3 lacks some.
-const FUNCTIONS: [&str; 12] = [
-    "nvrtcVersion",
-    "nvrtcGetNumSupportedArchs",
-    "nvrtcGetSupportedArchs",
-    "nvrtcCreateProgram",
-    "nvrtcCompileProgram",
-    "nvrtcDestroyProgram",
-    "nvrtcGetProgramLogSize",
-    "nvrtcGetProgramLog",
-    "nvrtcGetCUBINSize",
-    "nvrtcGetCUBIN",
-    "nvrtcGetPTXSize",
-    "nvrtcGetPTX",
-];
-
 /// A process holds one NVRTC, because cudarc does.
 static LOADED: Mutex<Option<Nvrtc>> = Mutex::new(None);
 
@@ -78,42 +60,7 @@ impl Nvrtc {
     }
 
     fn open() -> Result<Nvrtc, CompileError> {
-        let mut searched = Vec::new();
-        let mut opened = None;
-        for place in nvrtc_places() {
-            match library_at(&place.path) {
-                Some(file) => match open_library(&file) {
-                    Ok(library) => {
-                        opened = Some((file, library));
-                        break;
-                    }
-                    Err(reason) if place.explicit => {
-                        return Err(CompileError::NvrtcUnusable { path: file, reason });
-                    }
-                    Err(reason) => searched.push(format!("{} ({reason})", file.display())),
-                },
-                None if place.explicit => {
-                    return Err(CompileError::NvrtcUnusable {
-                        path: place.path,
-                        reason: "there is no libnvrtc.so there".to_owned(),
-                    });
-                }
-                None => searched.push(place.path.display().to_string()),
-            }
-        }
-        searched.push("the system's loader".to_owned());
-
-        // SAFETY: this only opens and closes libraries named libnvrtc, whose initialisers have no conditions.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(match opened {
-                Some((path, _)) => CompileError::NvrtcUnusable {
-                    path,
-                    reason: "its name is not one of an NVRTC up to CUDA 13".to_owned(),
-                },
-                None => CompileError::NvrtcMissing { searched },
-            });
-        }
-        let path = check_library(opened)?;
+        let path = library::load()?;
         let (version, supported) = interrogate(path.as_deref())?;
         Ok(Nvrtc { version, supported, path })
     }
@@ -192,50 +139,6 @@ pub(super) fn options(request: &Request, nvrtc: Version) -> Vec<String> {
     }
     options.extend_from_slice(request.options);
     options
-}
-
-fn open_library(file: &Path) -> Result<libloading::Library, String> {
-    // SAFETY: the initialisers of NVRTC have no conditions. A file that is something else is one the user put in NVRTC's place.
-    unsafe { libloading::Library::new(file) }.map_err(|error| error.to_string())
-}
-
-/// Checks that the library which cudarc calls has every function, and that it is the one opened, whose path is returned.
-///
-/// cudarc asks the loader for the name `libnvrtc.so` first, so a toolkit in `LD_LIBRARY_PATH` can come before the opened library.
-fn check_library(opened: Option<(PathBuf, libloading::Library)>) -> Result<Option<PathBuf>, CompileError> {
-    // SAFETY: `is_culib_present` said that a library can be opened, so this does not panic.
-    let library = unsafe { sys::culib() };
-    let address = |library: &libloading::Library, name: &str| {
-        // SAFETY: the address is compared and never called or read.
-        let symbol = unsafe { library.get::<*const ()>(name.as_bytes()) }.ok()?;
-        // SAFETY: as above.
-        unsafe { symbol.try_as_raw_ptr() }
-    };
-    let path_of = |opened: &Option<(PathBuf, libloading::Library)>| match opened {
-        Some((path, _)) => path.clone(),
-        None => PathBuf::from("libnvrtc.so"),
-    };
-    for name in FUNCTIONS {
-        if address(library, name).is_none() {
-            return Err(CompileError::NvrtcUnusable {
-                path: path_of(&opened),
-                reason: format!("it has no function {name}"),
-            });
-        }
-    }
-    let Some((path, own)) = opened else {
-        return Ok(None);
-    };
-    if address(&own, FUNCTIONS[0]) != address(library, FUNCTIONS[0]) {
-        return Err(CompileError::NvrtcUnusable {
-            path,
-            reason: "the loader finds another libnvrtc.so before it; take that one's folder out of LD_LIBRARY_PATH"
-                .to_owned(),
-        });
-    }
-    // The library stays loaded for the life of the process: cudarc keeps functions of it.
-    std::mem::forget(own);
-    Ok(Some(path))
 }
 
 /// The version and the architectures of the loaded library.
