@@ -1,3 +1,108 @@
-//! From a kernel of the plan to CUDA text.
+//! From a scheduled kernel to CUDA text. Pure: the same kernel gives the same text, and nothing is decided here that changes
+//! what is computed.
+//!
+//! [`emit`] writes a kernel's statements from the op table's expressions, fills the skeleton of its form (a Tera template),
+//! and copies the device functions it calls in front. Sizes, strides, scales and zero points are parameters of the text, so
+//! that the kernels of a model share few texts; [`KernelSource::launch`] evaluates them.
 
+mod body;
+mod convert;
+mod device;
+mod error;
+mod forms;
+mod header;
+mod index;
+mod launch;
+mod literal;
+mod names;
+mod params;
 pub mod prelude;
+mod template;
+mod types;
+
+pub use error::EmitError;
+pub use launch::{Blocks, Launch, LaunchRule};
+pub use params::{ArgValue, Param, ParamValue};
+pub use types::supported;
+
+use crate::plan::{Form, Kernel};
+use forms::{Filled, Parts};
+use serde::Serialize;
+
+/// Choices that change a kernel's text and not its results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Wait at the kernel's entry for the kernel before it (`griddepcontrol.wait`, sm_90 and later), as launches with programmatic stream
+    /// serialization need.
+    pub dependent_launch: bool,
+}
+
+/// A kernel's text and how to launch it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelSource {
+    /// The name of the `extern "C"` function: the same for every kernel of the same text, and different for every other.
+    pub entry: String,
+    /// CUDA C++ that includes nothing, for NVRTC's default dialect (C++17), the same for every architecture. Kernels that differ in
+    /// sizes, scales, zero points and names alone have the same text.
+    pub text: String,
+    /// In the order of the function's parameters.
+    pub params: Vec<Param>,
+    pub rule: LaunchRule,
+}
+
+/// The text of a kernel in the form that its schedule says.
+///
+/// # Errors
+/// If an op has no expression for its type, or the schedule does not fit the kernel.
+pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitError> {
+    let types = kernel.loads.iter().map(|load| load.dtype).chain(kernel.stores.iter().map(|store| store.dtype));
+    for dtype in types.chain(kernel.body.iter().map(|stmt| stmt.dtype)) {
+        if !supported(dtype) {
+            return Err(EmitError::UnsupportedType { kernel: kernel.name.clone(), dtype });
+        }
+    }
+    let parts = Parts::new(kernel)?;
+    let filled = match &kernel.schedule.form {
+        Form::Flat { vector } => forms::flat(&parts, *vector)?,
+        Form::Strided => forms::flat(&parts, 1)?,
+        form => {
+            let why = format!("{form:?} is no form of this kernel");
+            return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
+        }
+    };
+    finish(kernel, filled, options)
+}
+
+/// Stands for the kernel's name until its text is known.
+const ENTRY: &str = "KERNEL";
+
+fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSource, EmitError> {
+    let failed = |reason| EmitError::Template { kernel: kernel.name.clone(), reason };
+    let Filled { template, mut context, params, blocks, dynamic_shared } = filled;
+    let declared: Vec<String> = params.iter().map(|param| format!("{} {}", param.c_type, param.name)).collect();
+    context.insert("params", &declared);
+    context.insert("wait", &options.dependent_launch);
+    context.insert("entry", ENTRY);
+    context.insert("definitions", "");
+    let code = template::render(template, &context).map_err(failed)?;
+    let text = device::definitions_for(&code) + &code;
+    let entry = entry_name(kernel, template, &text);
+    let schedule = &kernel.schedule;
+    let rule = LaunchRule { threads: schedule.threads, blocks, dynamic_shared, index: schedule.index };
+    Ok(KernelSource { text: text.replacen(ENTRY, &entry, 1), entry, params, rule })
+}
+
+/// A name that tells a reader what the kernel is, and a hash that tells it from every other text.
+fn entry_name(kernel: &Kernel, template: &str, text: &str) -> String {
+    const SHOWN: usize = 4;
+    let mut name = String::from("pw");
+    for stmt in kernel.body.iter().take(SHOWN) {
+        name.push('_');
+        name.push_str(stmt.op.name());
+    }
+    if kernel.body.len() > SHOWN {
+        name.push_str("_etc");
+    }
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    format!("{name}_{template}_{}", &hash[..10])
+}

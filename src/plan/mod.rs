@@ -7,11 +7,12 @@
 //! pass of their own.
 
 mod decision;
+pub mod layout;
 mod print;
 mod schedule;
 
 pub use decision::{Decision, Reason, Verdict};
-pub use schedule::{Compute, Form, IndexWidth, Schedule};
+pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Traffic};
 
 use crate::dim::{Bindings, Dim, DimError};
 use crate::dtype::DType;

@@ -1,5 +1,6 @@
 //! How a kernel runs. A schedule never changes what is computed, beyond the stated bound of its [`Compute`] mode.
 
+use crate::scalar::Scalar;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -9,19 +10,25 @@ pub struct Schedule {
     pub index: IndexWidth,
     /// Threads a block.
     pub threads: u32,
+    pub traffic: Traffic,
+    /// How the results of `Quantize` statements are rounded, by statement; the others are [`Rounding::Exact`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounding: Vec<(u32, Rounding)>,
 }
 
 /// The loop nest of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// One dense axis. Each thread takes `unroll` vectors of `vector` elements, a block apart.
-    Flat { vector: u32, unroll: u32 },
-    /// An inner axis that is vectorised and outer axes that are not; operands that do not vary along the outer axis stay in
-    /// registers for `rows` of them.
+    /// The domain in row-major order, `vector` adjacent elements a thread. Operands that are dense in that order move as vectors;
+    /// the others are fetched element by element.
+    Flat { vector: u32 },
+    /// The innermost axis in vectors of `vector` elements; a thread takes the same vector of `rows` successive rows, and
+    /// operands that do not vary from row to row stay in registers for all of them.
     Rows { vector: u32, rows: u32 },
-    /// Some operand's unit stride is along another axis than the store's: tiles of `tile`×`tile` elements go through shared memory.
-    Transposed { axis: u32, tile: u32 },
+    /// Some operand's unit stride is along axis `axis` and the stores' along the innermost: tiles of `tile`×`tile` elements
+    /// go through shared memory, `vector` elements at a time.
+    Transposed { axis: u32, tile: u32, vector: u32 },
     /// One element a thread, any strides.
     Strided,
     /// Every result is a function of one 8-bit operand: a table of 256 entries that the host computed, read from shared memory.
@@ -48,9 +55,56 @@ pub enum IndexWidth {
     Bits64,
 }
 
+/// Whether the caches should keep what a kernel reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traffic {
+    /// The tensors fit the L2 cache, where the next kernel finds them.
+    Cached,
+    /// They do not: what has been read or written leaves first.
+    Streamed,
+}
+
+/// How `x / scale` becomes an integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// To the integer nearest to the exact quotient of the `x` at hand.
+    Exact,
+    /// `x` carries the error of f32 arithmetic, of at most `absolute` + `relative`·|q| in units of the code q: where that
+    /// leaves open which integer is nearest, the element is computed again in f64.
+    Guarded { absolute: Scalar, relative: Scalar },
+    /// To the integer nearest to `x · (1/scale)` in f32: wrong by one where the exact quotient is within rounding of a tie.
+    Near,
+}
+
 impl Default for Schedule {
     /// What is right for every kernel and fast for none.
     fn default() -> Schedule {
-        Schedule { form: Form::Strided, compute: Compute::Accurate, index: IndexWidth::Bits64, threads: 256 }
+        Schedule {
+            form: Form::Strided,
+            compute: Compute::Accurate,
+            index: IndexWidth::Bits64,
+            threads: 256,
+            traffic: Traffic::Cached,
+            rounding: Vec::new(),
+        }
+    }
+}
+
+impl Schedule {
+    /// The rounding of statement `stmt`.
+    pub fn rounding_of(&self, stmt: usize) -> Rounding {
+        self.rounding.iter().find(|(i, _)| *i as usize == stmt).map_or(Rounding::Exact, |(_, rounding)| *rounding)
+    }
+
+    /// The same schedule with 64-bit indices, for sizes that [`IndexWidth::Bits32`] can't count.
+    pub fn widened(&self) -> Schedule {
+        Schedule { index: IndexWidth::Bits64, ..self.clone() }
+    }
+
+    /// A schedule of the same results that needs no more of a pointer than its element's own alignment.
+    pub fn unaligned(&self) -> Schedule {
+        Schedule { form: Form::Strided, ..self.clone() }
     }
 }

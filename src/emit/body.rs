@@ -1,0 +1,434 @@
+//! A kernel's statements as C++ lines: one statement a line, each value named after its op.
+
+use super::convert::{self, Quotient};
+use super::params::Param;
+use super::types::{Class, Precision, has_float_view, packer};
+use super::{EmitError, literal, names};
+use crate::dtype::DType;
+use crate::op::{self, Op, TypeRule};
+use crate::plan::{Arg, Kernel, Rounding, Stmt};
+use crate::scalar::{Number, Scalar};
+use std::collections::BTreeSet;
+
+/// The lines that compute one element, and what they need and give.
+pub struct Body {
+    pub lines: Vec<String>,
+    /// One for each store.
+    pub outputs: Vec<Output>,
+    /// Scalar parameters that the lines name.
+    pub params: Vec<Param>,
+    /// Loads whose element the lines name, in its own type and as a float.
+    pub native: BTreeSet<usize>,
+    pub as_float: BTreeSet<usize>,
+    /// Conditions under which f32 leaves the rounding of a code open.
+    pub doubts: Vec<String>,
+}
+
+/// What a store stores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The value of one element, of type `c_type`.
+    pub value: String,
+    pub c_type: &'static str,
+    /// The function that packs an array of such values.
+    pub packer: String,
+}
+
+/// Writes the body of `kernel` in a precision.
+pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
+    let body = Body {
+        lines: Vec::new(),
+        outputs: Vec::new(),
+        params: Vec::new(),
+        native: BTreeSet::new(),
+        as_float: BTreeSet::new(),
+        doubts: Vec::new(),
+    };
+    let mut writer = Writer { kernel, precision, body };
+    for (i, stmt) in kernel.body.iter().enumerate() {
+        writer.statement(i, stmt)?;
+    }
+    for store in &kernel.stores {
+        let output = writer.output(store.value);
+        writer.body.outputs.push(output);
+    }
+    Ok(writer.body)
+}
+
+struct Writer<'a> {
+    kernel: &'a Kernel,
+    precision: Precision,
+    body: Body,
+}
+
+impl Writer<'_> {
+    fn statement(&mut self, i: usize, stmt: &Stmt) -> Result<(), EmitError> {
+        if stmt.op.is(&op::QUANTIZE) {
+            self.quantize(i, stmt);
+        } else if stmt.op.is(&op::DEQUANTIZE) {
+            let text = self.dequantize(i, stmt);
+            self.define(i, stmt, text);
+        } else if stmt.op.is(&op::CAST) {
+            let text = self.cast(stmt);
+            self.define(i, stmt, text);
+        } else {
+            let text = self.from_row(stmt)?;
+            self.define(i, stmt, text);
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, i: usize, stmt: &Stmt, text: String) {
+        let c_type = self.class(stmt.dtype).c_type();
+        self.line(c_type, names::value(i, stmt.op), outer(&text));
+    }
+
+    fn line(&mut self, c_type: &str, name: String, text: &str) {
+        self.body.lines.push(format!("const {c_type} {name} = {text};"));
+    }
+
+    fn class(&self, dtype: DType) -> Class {
+        Class::of(dtype, self.precision)
+    }
+
+    /// An argument in the class that computes its type.
+    fn arg(&mut self, arg: Arg) -> String {
+        match arg {
+            Arg::Load(i) => {
+                self.body.native.insert(i as usize);
+                names::element(i as usize)
+            }
+            Arg::Stmt(i) if self.is_code(i) => names::of_value(i as usize, "code"),
+            Arg::Stmt(i) => names::value(i as usize, self.kernel.body[i as usize].op),
+            Arg::Const(scalar) => constant(scalar, self.class(scalar.dtype())),
+        }
+    }
+
+    /// An argument of a small integer type as a float, or any other as [`Writer::arg`] with a cast.
+    fn arg_as_float(&mut self, arg: Arg) -> String {
+        let dtype = self.kernel.arg_dtype(arg);
+        let double = self.precision == Precision::Double;
+        match arg {
+            Arg::Load(i) if has_float_view(dtype) && !double => {
+                self.body.as_float.insert(i as usize);
+                names::element_as_float(i as usize)
+            }
+            Arg::Stmt(i) if self.is_code(i) => {
+                let clamped = names::of_value(i as usize, "clamped");
+                if double { format!("(double){clamped}") } else { clamped }
+            }
+            Arg::Const(scalar) => constant(scalar, if double { Class::F64 } else { Class::F32 }),
+            _ if double => format!("(double){}", self.arg(arg)),
+            _ => format!("(float){}", self.arg(arg)),
+        }
+    }
+
+    /// True if the statement quantizes to an integer, whose value is carried as an unsaturated float.
+    fn is_code(&self, stmt: u32) -> bool {
+        let stmt = &self.kernel.body[stmt as usize];
+        stmt.op.is(&op::QUANTIZE) && !stmt.dtype.is_float()
+    }
+
+    fn from_row(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
+        let row = stmt.op.row();
+        let first = match row.types {
+            TypeRule::Select => 1,
+            _ => 0,
+        };
+        let dtype = stmt.args.get(first).map_or(stmt.dtype, |arg| self.kernel.arg_dtype(*arg));
+        let class = self.class(dtype);
+        let pattern = match (class, self.precision) {
+            (Class::F32, Precision::Native { fast: true }) if !row.cuda.fast.is_empty() => row.cuda.fast,
+            (Class::F32, _) => row.cuda.f32,
+            (Class::F64, _) => row.cuda.f64,
+            (Class::Int(_), _) => row.cuda.int,
+        };
+        if pattern.is_empty() {
+            let kernel = self.kernel.name.clone();
+            return Err(EmitError::NoExpression { kernel, op: stmt.op, dtype });
+        }
+        let mut args = Vec::new();
+        for (slot, arg) in stmt.args.iter().enumerate() {
+            args.push(self.operand(stmt, slot, *arg, class));
+        }
+        let text = substitute(pattern, &args);
+        // C computes what is narrower than int in int: the assignment must wrap it back.
+        Ok(match class {
+            Class::Int(t) if t.bits() < 32 && t != DType::Bool && stmt.dtype == t => format!("({t}){text}"),
+            _ => text,
+        })
+    }
+
+    /// Operand `slot` of a row's op in the class that its expression is for. Params are constants of that class, and where the
+    /// type rule lets types differ the operand is converted.
+    fn operand(&mut self, stmt: &Stmt, slot: usize, arg: Arg, class: Class) -> String {
+        let rule = stmt.op.row().types;
+        let is_param = slot >= stmt.op.row().operands.len();
+        if let Arg::Const(scalar) = arg
+            && (is_param || rule == TypeRule::Power)
+        {
+            return constant(scalar, class);
+        }
+        let own = self.class(self.kernel.arg_dtype(arg));
+        let text = self.arg(arg);
+        let mixed = rule == TypeRule::Power || is_param;
+        if mixed && own != class { format!("({}){text}", class.c_type()) } else { text }
+    }
+
+    fn cast(&mut self, stmt: &Stmt) -> String {
+        let (from, to) = (self.kernel.arg_dtype(stmt.args[0]), stmt.dtype);
+        let (at, into) = (self.class(from), self.class(to));
+        if has_float_view(from) && matches!(to, DType::F32 | DType::F64) {
+            let x = self.arg_as_float(stmt.args[0]);
+            return if into == Class::F64 && self.precision != Precision::Double { format!("(double){x}") } else { x };
+        }
+        let x = self.arg(stmt.args[0]);
+        convert::cast(&x, from, at, to, into)
+    }
+
+    /// A scale or zero point: a run-time parameter if it is a constant, so that kernels that differ in it share a text.
+    fn float_operand(&mut self, i: usize, what: &str, arg: Arg) -> String {
+        let text = match arg {
+            Arg::Const(scalar) if scalar.dtype() == DType::F64 => {
+                let name = names::of_value(i, what);
+                self.param(Param::double(name.clone(), scalar.as_f64()));
+                return name;
+            }
+            Arg::Const(scalar) => {
+                let name = names::of_value(i, what);
+                self.param(Param::float(name.clone(), scalar.as_f64() as f32));
+                name
+            }
+            _ if self.kernel.arg_dtype(arg).is_float() => return self.arg(arg),
+            _ => return self.arg_as_float(arg),
+        };
+        if self.precision == Precision::Double { format!("(double){text}") } else { text }
+    }
+
+    fn param(&mut self, param: Param) {
+        if !self.body.params.iter().any(|p| p.name == param.name) {
+            self.body.params.push(param);
+        }
+    }
+
+    fn zero_point(&mut self, i: usize, arg: Arg) -> Option<String> {
+        match arg {
+            Arg::Const(scalar) if scalar.as_f64() == 0.0 => None,
+            _ => Some(self.float_operand(i, "zero", arg)),
+        }
+    }
+
+    fn dequantize(&mut self, i: usize, stmt: &Stmt) -> String {
+        let &[x, scale, zero] = &stmt.args[..] else { return String::new() };
+        let from = self.kernel.arg_dtype(x);
+        let target = self.class(stmt.dtype);
+        let scale_type = self.kernel.arg_dtype(scale);
+        let zero = self.zero_point(i, zero);
+        let scale = self.float_operand(i, "scale", scale);
+        let wide = target == Class::F64 || scale_type == DType::F64;
+        if from == DType::I32 || (wide && self.precision != Precision::Double) {
+            let x = self.arg(x);
+            if !wide && zero.is_none() {
+                return format!("scale_i32({x}, {scale})");
+            }
+            let zero = zero.map(|zero| format!("(double){zero}"));
+            let text = convert::dequantize(&format!("(double){x}"), zero.as_deref(), &format!("(double){scale}"));
+            return if target == Class::F64 { text } else { format!("(float)({text})") };
+        }
+        let x = if from.is_float() { self.arg(x) } else { self.arg_as_float(x) };
+        // The 8-bit floats' zero point is zero by ONNX's rule, and their codes are values already.
+        convert::dequantize(&x, zero.as_deref(), &scale)
+    }
+
+    fn quantize(&mut self, i: usize, stmt: &Stmt) {
+        let &[x, scale_arg, zero] = &stmt.args[..] else { return };
+        let (from, to) = (self.kernel.arg_dtype(x), stmt.dtype);
+        let name = names::value(i, stmt.op);
+        let x = self.arg(x);
+        if to.is_float() {
+            let scale = self.float_operand(i, "scale", scale_arg);
+            let text = convert::quantize_to_float(&x, &scale, to, self.class(to));
+            return self.define(i, stmt, text);
+        }
+        let zero_text = self.zero_point(i, zero);
+        let zero_text = zero_text.map(|zero| zero.trim_start_matches("(double)").to_owned());
+        let scale = self.float_operand(i, "scale", scale_arg);
+        let in_float = self.class(from) == Class::F32 && self.kernel.arg_dtype(scale_arg) != DType::F64;
+        let quotient = if in_float && ordinary(scale_arg) {
+            self.quotient_in_float(i, &x, &scale, scale_arg)
+        } else {
+            convert::quotient(&x, &scale, "", Quotient::Wide)
+        };
+        self.line("float", name.clone(), &convert::with_zero_point(&quotient, zero_text.as_deref()));
+        let (as_float, as_integer) = self.uses_of_code(i);
+        if as_float || as_integer {
+            let clamped = names::of_value(i, "clamped");
+            self.line("float", clamped.clone(), &convert::saturated(&name, to));
+            if as_integer {
+                self.line(to.name(), names::of_value(i, "code"), &format!("({to})(i32){clamped}"));
+            }
+        }
+    }
+
+    /// The quotient of a quantization of a `float` by a `float`, rounded as the schedule says.
+    fn quotient_in_float(&mut self, i: usize, x: &str, scale: &str, scale_arg: Arg) -> String {
+        let inverse = names::of_value(i, "inverse");
+        let constant = match scale_arg {
+            Arg::Const(scalar) => Some(scalar.as_f64() as f32),
+            _ => None,
+        };
+        let rounding = self.kernel.schedule.rounding_of(i);
+        match constant {
+            Some(scale) => self.param(Param::float(inverse.clone(), 1.0 / scale)),
+            None if rounding == Rounding::Exact => return format!("quotient_by({x}, {scale})"),
+            None => self.line("float", inverse.clone(), &format!("__frcp_rn({scale})")),
+        }
+        match rounding {
+            Rounding::Exact => convert::quotient(x, scale, &inverse, Quotient::Exact),
+            Rounding::Near => convert::quotient(x, scale, &inverse, Quotient::Near),
+            Rounding::Guarded { absolute, relative } => {
+                self.guard(i, x, &inverse, constant, absolute.as_f64() as f32, relative.as_f64() as f32)
+            }
+        }
+    }
+
+    /// The nearest integer to `x · inverse`, and the condition under which the error of `x` leaves it open.
+    fn guard(
+        &mut self,
+        i: usize,
+        x: &str,
+        inverse: &str,
+        scale: Option<f32>,
+        absolute: f32,
+        relative: f32,
+    ) -> String {
+        let (scaled, near, limit) =
+            (names::of_value(i, "scaled"), names::of_value(i, "nearest"), names::of_value(i, "limit"));
+        match scale {
+            Some(scale) => self.param(Param::float(limit.clone(), 0.5 - absolute / scale.abs())),
+            None => self.line(
+                "float",
+                limit.clone(),
+                &format!("0.5f - {} * fabsf({inverse})", literal::float(absolute)),
+            ),
+        }
+        self.line("float", scaled.clone(), &format!("{x} * {inverse}"));
+        self.line("float", near.clone(), &format!("nearest({scaled})"));
+        let distance = format!("fabsf({scaled} - {near})");
+        // Negated, so that a NaN is in doubt as well.
+        self.body.doubts.push(if relative == 0.0 {
+            format!("!({distance} <= {limit})")
+        } else {
+            let slope = names::of_value(i, "slope");
+            self.param(Param::float(slope.clone(), relative));
+            format!("!({distance} <= fmaf(-{slope}, fabsf({scaled}), {limit}))")
+        });
+        near
+    }
+
+    /// Whether an integer code is needed as a float and as an integer, besides being stored.
+    fn uses_of_code(&self, i: usize) -> (bool, bool) {
+        let (mut as_float, mut as_integer) = (false, false);
+        for stmt in &self.kernel.body {
+            for (slot, arg) in stmt.args.iter().enumerate() {
+                if *arg == Arg::Stmt(i as u32) {
+                    let float = match slot {
+                        0 if stmt.op.is(&op::DEQUANTIZE) => stmt.dtype != DType::F64,
+                        0 if stmt.op.is(&op::CAST) => matches!(stmt.dtype, DType::F32 | DType::F64),
+                        _ => false,
+                    };
+                    // In f64 the code is converted from the clamped float as well.
+                    as_float |= float || self.precision == Precision::Double;
+                    as_integer |= !float;
+                }
+            }
+        }
+        (as_float, as_integer)
+    }
+
+    fn output(&mut self, value: Arg) -> Output {
+        let dtype = self.kernel.arg_dtype(value);
+        if let Arg::Stmt(i) = value
+            && self.is_code(i)
+        {
+            let value = names::value(i as usize, self.kernel.body[i as usize].op);
+            return Output { value, c_type: "float", packer: format!("pack_code_{dtype}") };
+        }
+        let text = self.arg(value);
+        // Elements are packed from the native types, whatever precision computed them.
+        let native = Class::of(dtype, Precision::Native { fast: false });
+        let narrowed = self.class(dtype) == Class::F64 && native == Class::F32;
+        let value = match (narrowed, dtype) {
+            (false, _) => text,
+            (true, DType::F32) => format!("(float){text}"),
+            (true, _) => format!("to_odd({text})"),
+        };
+        Output { value, c_type: native.c_type(), packer: packer(dtype) }
+    }
+}
+
+/// True unless a constant scale is so far from 1 that its inverse or a remainder leaves the range of floats.
+fn ordinary(scale: Arg) -> bool {
+    match scale {
+        Arg::Const(scalar) => (1e-30..=1e30).contains(&scalar.as_f64().abs()),
+        _ => true,
+    }
+}
+
+/// A constant as a literal of a class.
+fn constant(scalar: Scalar, class: Class) -> String {
+    match class {
+        Class::F32 => literal::float(scalar.as_f64() as f32),
+        Class::F64 => literal::double(scalar.as_f64()),
+        Class::Int(t) => literal::integer(t, Number::Int(scalar.number().as_i128())),
+    }
+}
+
+/// `{0}`, `{1}` … replaced by the operands.
+fn substitute(pattern: &str, args: &[String]) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let operand = after.split_once('}').and_then(|(slot, after)| Some((args.get(slot.parse::<usize>().ok()?)?, after)));
+        match operand {
+            Some((operand, after)) => {
+                text.push_str(operand);
+                rest = after;
+            }
+            None => {
+                text.push('{');
+                rest = after;
+            }
+        }
+    }
+    text + rest
+}
+
+/// The text without parentheses around the whole of it.
+fn outer(text: &str) -> &str {
+    let Some(inner) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) else { return text };
+    let mut depth = 0i32;
+    for c in inner.chars() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        if depth < 0 {
+            return text;
+        }
+    }
+    inner
+}
+
+/// The name of an op's value in messages and tests.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_are_put_in_their_places() {
+        let args = ["a".to_owned(), "(-1.0f)".to_owned()];
+        assert_eq!(substitute("({0} < {1} ? {1} : {0})", &args), "(a < (-1.0f) ? (-1.0f) : a)");
+        assert_eq!(substitute("{ {0}", &args), "{ a");
+        assert_eq!(outer("(a + b)"), "a + b");
+        assert_eq!(outer("(a) + (b)"), "(a) + (b)");
+    }
+}

@@ -1,0 +1,110 @@
+//! From sizes to a launch: grid, block and arguments.
+
+use super::params::ArgValue;
+use super::{EmitError, KernelSource};
+use crate::dim::{Bindings, Dim, DimError};
+use crate::plan::{IndexWidth, Kernel};
+use serde::Serialize;
+
+/// How many blocks a kernel needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LaunchRule {
+    /// Threads a block.
+    pub threads: u32,
+    pub blocks: Blocks,
+    /// Bytes of dynamic shared memory.
+    pub dynamic_shared: u32,
+    /// The index type of the text, which bounds the sizes it can be launched on.
+    pub index: IndexWidth,
+}
+
+/// The grid as a function of the sizes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blocks {
+    /// One thread for each product of ⌈size / step⌉ of the pairs.
+    Threads(Vec<(Dim, u64)>),
+    /// One block for each product of ⌈size / step⌉ of the pairs.
+    Tiles(Vec<(Dim, u64)>),
+    /// As many blocks as the device has multiprocessors, or fewer if ⌈size / step⌉ threads need fewer.
+    Persistent { size: Dim, step: u64, multiprocessors: u32 },
+}
+
+/// A launch. With no elements to compute the grid is `[0, 1, 1]` and nothing is to be launched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dynamic_shared: u32,
+    /// In the order of the parameters.
+    pub args: Vec<ArgValue>,
+}
+
+impl KernelSource {
+    /// The launch of `kernel`, whose text this is, at the given sizes.
+    ///
+    /// # Errors
+    /// [`EmitError::Dim`] if a symbol is not bound or a size overflows, [`EmitError::IndexTooNarrow`] if the sizes need 64-bit
+    /// indices and the text has 32-bit ones.
+    pub fn launch(&self, kernel: &Kernel, bindings: &Bindings) -> Result<Launch, EmitError> {
+        let dim = |source| EmitError::Dim { kernel: kernel.name.clone(), source };
+        let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        let empty = extents.contains(&0);
+        if !empty && self.rule.index == IndexWidth::Bits32 {
+            check_narrow(kernel, &extents, bindings)?;
+        }
+        let blocks = if empty { 0 } else { self.rule.blocks_for(bindings).map_err(dim)? };
+        let grid = u32::try_from(blocks).ok().filter(|n| *n <= i32::MAX as u32);
+        let grid = grid.ok_or_else(|| EmitError::TooManyBlocks { kernel: kernel.name.clone(), blocks })?;
+        let args = self.params.iter().map(|param| param.at(kernel, bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        Ok(Launch {
+            grid: [grid, 1, 1],
+            block: [self.rule.threads, 1, 1],
+            dynamic_shared: self.rule.dynamic_shared,
+            args,
+        })
+    }
+}
+
+impl LaunchRule {
+    fn blocks_for(&self, bindings: &Bindings) -> Result<u64, DimError> {
+        let product = |pairs: &[(Dim, u64)]| {
+            pairs.iter().try_fold(1u64, |n, (size, step)| {
+                let steps = size.eval(bindings)?.div_ceil(*step);
+                n.checked_mul(steps).ok_or_else(|| DimError::Overflow(size.to_string()))
+            })
+        };
+        let threads = u64::from(self.threads);
+        Ok(match &self.blocks {
+            Blocks::Threads(pairs) => product(pairs)?.div_ceil(threads),
+            Blocks::Tiles(pairs) => product(pairs)?,
+            Blocks::Persistent { size, step, multiprocessors } => {
+                size.eval(bindings)?.div_ceil(*step).div_ceil(threads).min(u64::from(*multiprocessors))
+            }
+        })
+    }
+}
+
+/// Checks that counts and offsets stay below 2³¹, with room for the last block's idle threads.
+fn check_narrow(kernel: &Kernel, extents: &[u64], bindings: &Bindings) -> Result<(), EmitError> {
+    let limit = (1u128 << 31) - (1 << 20);
+    let check = |count: u128| match count < limit {
+        true => Ok(()),
+        false => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            Err(EmitError::IndexTooNarrow { kernel: kernel.name.clone(), count })
+        }
+    };
+    check(extents.iter().fold(1u128, |n, d| n.saturating_mul(u128::from(*d))))?;
+    let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
+    for access in accesses {
+        let mut reach = 0u128;
+        for (stride, extent) in access.strides.iter().zip(extents) {
+            let stride = stride.eval_signed(bindings);
+            let stride = stride.map_err(|source| EmitError::Dim { kernel: kernel.name.clone(), source })?;
+            reach = reach.saturating_add(u128::from(stride.unsigned_abs()) * u128::from(*extent));
+        }
+        check(reach)?;
+    }
+    Ok(())
+}

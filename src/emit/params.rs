@@ -1,0 +1,187 @@
+//! The parameters of a generated kernel, and what they are at a launch.
+
+use super::names;
+use crate::dim::{Bindings, Dim, DimError};
+use crate::dtype::DType;
+use crate::plan::{IndexWidth, Kernel};
+use crate::scalar::{Number, Scalar};
+use serde::Serialize;
+
+/// One parameter of the C function.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Param {
+    /// Its identifier in the text.
+    pub name: String,
+    /// Its C type.
+    pub c_type: String,
+    pub value: ParamValue,
+}
+
+/// Where a parameter's value comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamValue {
+    /// Address of the first element that load `index` of the kernel reads: the buffer's address plus its access's offset. It must
+    /// be a multiple of `align` bytes.
+    Load { index: u32, align: u32 },
+    /// The same for a store.
+    Store { index: u32, align: u32 },
+    /// Address of the table of [`super::KernelSource::table`].
+    Table { align: u32 },
+    /// A count of elements, evaluated at launch.
+    Size(Dim, IndexWidth),
+    /// A stride in elements, which may be negative.
+    Stride(Dim, IndexWidth),
+    /// The multiplier and the shift that divide by a size below 2³¹ (see `divide` in `templates/device.cuh`).
+    Multiplier(Dim),
+    Shift(Dim),
+    /// A constant of this kernel, which others of the same text may have another value for.
+    Scalar(Scalar),
+}
+
+/// A parameter at a launch. The bytes of all but the addresses are little-endian and of the C type's width.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ArgValue {
+    /// Address of load `index`'s buffer plus `offset` bytes.
+    Load {
+        index: u32,
+        offset: i64,
+        align: u32,
+    },
+    Store {
+        index: u32,
+        offset: i64,
+        align: u32,
+    },
+    Table {
+        align: u32,
+    },
+    U32(u32),
+    I32(i32),
+    U64(u64),
+    I64(i64),
+    F32(f32),
+    F64(f64),
+}
+
+impl Param {
+    pub fn size(name: String, dim: &Dim, width: IndexWidth) -> Param {
+        Param { name, c_type: "const idx".into(), value: ParamValue::Size(dim.clone(), width) }
+    }
+
+    pub fn stride(name: String, dim: &Dim, width: IndexWidth) -> Param {
+        Param { name, c_type: "const off".into(), value: ParamValue::Stride(dim.clone(), width) }
+    }
+
+    /// What division by `dim` needs: two numbers for 32-bit indices, the size itself for others.
+    pub fn divisor(name: &str, dim: &Dim, width: IndexWidth) -> Vec<Param> {
+        let mut params = vec![Param::size(name.to_owned(), dim, width)];
+        if width == IndexWidth::Bits32 {
+            let part = |suffix, value| Param { name: format!("{name}_{suffix}"), c_type: "const u32".into(), value };
+            params.push(part("mul", ParamValue::Multiplier(dim.clone())));
+            params.push(part("shift", ParamValue::Shift(dim.clone())));
+        }
+        params
+    }
+
+    pub fn float(name: String, value: f32) -> Param {
+        Param { name, c_type: "const float".into(), value: ParamValue::Scalar(Scalar::f32(value)) }
+    }
+
+    pub fn double(name: String, value: f64) -> Param {
+        let value = ParamValue::Scalar(Scalar::new(DType::F64, Number::Float(value)));
+        Param { name, c_type: "const double".into(), value }
+    }
+
+    pub fn load(kernel: &Kernel, index: usize, align: u64) -> Param {
+        Param {
+            name: names::load(index),
+            c_type: format!("const {}* __restrict__", kernel.loads[index].dtype),
+            value: ParamValue::Load { index: index as u32, align: align as u32 },
+        }
+    }
+
+    pub fn store(kernel: &Kernel, index: usize, align: u64) -> Param {
+        Param {
+            name: names::store(index),
+            c_type: format!("{}* __restrict__", kernel.stores[index].dtype),
+            value: ParamValue::Store { index: index as u32, align: align as u32 },
+        }
+    }
+
+    /// The value at a launch of `kernel` with these sizes.
+    pub(super) fn at(&self, kernel: &Kernel, bindings: &Bindings) -> Result<ArgValue, DimError> {
+        let beyond = |dim: &Dim| DimError::Overflow(dim.to_string());
+        let bytes = |offset: &Dim, dtype: DType| {
+            let elements = offset.eval_signed(bindings)?;
+            elements.checked_mul(dtype.bytes().unwrap_or(1) as i64).ok_or_else(|| beyond(offset))
+        };
+        Ok(match &self.value {
+            &ParamValue::Load { index, align } => {
+                let load = &kernel.loads[index as usize];
+                ArgValue::Load { index, offset: bytes(&load.access.offset, load.dtype)?, align }
+            }
+            &ParamValue::Store { index, align } => {
+                let store = &kernel.stores[index as usize];
+                ArgValue::Store { index, offset: bytes(&store.access.offset, store.dtype)?, align }
+            }
+            &ParamValue::Table { align } => ArgValue::Table { align },
+            ParamValue::Size(dim, IndexWidth::Bits64) => ArgValue::U64(dim.eval(bindings)?),
+            ParamValue::Size(dim, IndexWidth::Bits32) => {
+                ArgValue::U32(u32::try_from(dim.eval(bindings)?).map_err(|_| beyond(dim))?)
+            }
+            ParamValue::Stride(dim, IndexWidth::Bits64) => ArgValue::I64(dim.eval_signed(bindings)?),
+            ParamValue::Stride(dim, IndexWidth::Bits32) => {
+                ArgValue::I32(i32::try_from(dim.eval_signed(bindings)?).map_err(|_| beyond(dim))?)
+            }
+            ParamValue::Multiplier(dim) => ArgValue::U32(multiplier_and_shift(dim.eval(bindings)?).0),
+            ParamValue::Shift(dim) => ArgValue::U32(multiplier_and_shift(dim.eval(bindings)?).1),
+            ParamValue::Scalar(scalar) => match (scalar.dtype(), scalar.number()) {
+                (DType::F64, number) => ArgValue::F64(number.as_f64()),
+                (dtype, number) if dtype.is_float() => ArgValue::F32(number.as_f64() as f32),
+                (_, number) => ArgValue::I32(number.as_i128() as i32),
+            },
+        })
+    }
+}
+
+/// m and s with ⌊n / d⌋ = ⌊n·m / 2^(31 + s)⌋ for every n < 2³¹: s = ⌈log₂ d⌉ and m = ⌈2^(31 + s) / d⌉, which fits 32 bits.
+/// Sizes of 0 are never divided by and count as 1.
+pub(super) fn multiplier_and_shift(d: u64) -> (u32, u32) {
+    let d = d.clamp(1, 1 << 31);
+    let shift = 64 - (d - 1).leading_zeros();
+    let multiplier = (1u128 << (31 + shift)).div_ceil(u128::from(d));
+    (multiplier as u32, shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn divide(n: u32, (multiplier, shift): (u32, u32)) -> u32 {
+        ((u64::from(2 * n) * u64::from(multiplier)) >> 32) as u32 >> shift
+    }
+
+    proptest! {
+        #[test]
+        fn division_is_exact(n in 0u32..1 << 31, d in 1u32..1 << 31, small in 1u32..1000, near in 0u32..3) {
+            for d in [d, small, 1 << (small % 31), (1u32 << (small % 31)).saturating_sub(1).max(1)] {
+                let by = multiplier_and_shift(d.into());
+                prop_assert_eq!(divide(n, by), n / d);
+                // The hardest numerators are those beside a multiple.
+                let edge = (n / d * d + near).saturating_sub(1).min((1 << 31) - 1);
+                prop_assert_eq!(divide(edge, by), edge / d);
+            }
+        }
+    }
+
+    #[test]
+    fn division_by_the_ends() {
+        for d in [1, 2, 3, 1 << 30, (1 << 31) - 1] {
+            for n in [0, 1, d - 1, d, (1 << 31) - 1] {
+                assert_eq!(divide(n, multiplier_and_shift(d.into())), n / d, "{n} / {d}");
+            }
+        }
+    }
+}

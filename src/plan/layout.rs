@@ -1,0 +1,92 @@
+//! How an access walks the domain, seen as the emitter and the schedule need it.
+
+use super::{Access, Kernel};
+use crate::dim::{Dim, DimError};
+use crate::shape::Shape;
+
+/// The strides of a dense row-major tensor over a domain.
+pub fn row_major(domain: &[Dim]) -> Result<Vec<Dim>, DimError> {
+    Shape(domain.to_vec()).strides()
+}
+
+/// True if every value of `dim` is a multiple of `n`, whatever its symbols are.
+pub fn is_multiple(dim: &Dim, n: u64) -> bool {
+    n == 1 || dim.is(0) || i64::try_from(n).is_ok_and(|n| dim.div_exact(&Dim::fixed(n)).is_some())
+}
+
+/// The largest power of two, up to `limit`, that divides every value of `dim`.
+pub fn power_of_two(dim: &Dim, limit: u64) -> u64 {
+    let mut n = limit.max(1);
+    while n > 1 && !is_multiple(dim, n) {
+        n /= 2;
+    }
+    n
+}
+
+impl Access {
+    /// True if it reads one element for the whole domain.
+    pub fn is_uniform(&self, domain: &[Dim]) -> bool {
+        self.strides.iter().zip(domain).all(|(stride, size)| stride.is(0) || size.is(1))
+    }
+
+    /// True if it walks memory in the domain's row-major order, one element after the other.
+    pub fn is_dense(&self, domain: &[Dim]) -> bool {
+        row_major(domain).is_ok_and(|dense| {
+            self.strides.iter().zip(&dense).zip(domain).all(|((stride, dense), size)| stride == dense || size.is(1))
+        })
+    }
+
+    /// The stride along the innermost axis; 0 for a domain without axes.
+    pub fn inner(&self) -> Dim {
+        self.strides.last().cloned().unwrap_or(Dim::ZERO)
+    }
+
+    /// The largest power of two, up to `limit` bytes, that divides the address of every element whose innermost index is a
+    /// multiple of `vector`; the buffer's own address is taken to be a multiple of `limit`.
+    pub fn alignment(&self, size: u64, vector: u64, limit: u64) -> u64 {
+        let bytes = |dim: &Dim, times: u64| power_of_two(dim, limit.div_ceil(size)) * size * times;
+        let outer = self.strides.len().saturating_sub(1);
+        let outer = self.strides[..outer].iter().map(|stride| if stride.is(0) { limit } else { bytes(stride, 1) });
+        let inner = if self.inner().is(0) { limit } else { bytes(&self.inner(), vector) };
+        let offset = if self.offset.is(0) { limit } else { bytes(&self.offset, 1) };
+        outer.chain([inner, offset, limit]).min().map_or(size, |n| n.max(size))
+    }
+}
+
+impl Kernel {
+    /// Bytes of one element of each load and store, or the first that has no whole number of them.
+    pub fn widths(&self) -> Result<Vec<u64>, crate::dtype::DType> {
+        let types = self.loads.iter().map(|load| load.dtype).chain(self.stores.iter().map(|store| store.dtype));
+        types.map(|t| t.bytes().map(|n| n as u64).ok_or(t)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(offset: i64, strides: &[i64]) -> Access {
+        Access { offset: Dim::fixed(offset), strides: strides.iter().map(|&s| Dim::fixed(s)).collect() }
+    }
+
+    #[test]
+    fn classes_ignore_axes_of_one() {
+        let domain = [1, 4, 6].map(Dim::fixed);
+        assert!(access(0, &[99, 6, 1]).is_dense(&domain));
+        assert!(!access(0, &[24, 1, 4]).is_dense(&domain));
+        assert!(access(7, &[5, 0, 0]).is_uniform(&domain));
+        assert!(!access(0, &[0, 0, 1]).is_uniform(&domain));
+    }
+
+    #[test]
+    fn alignment_is_what_divides_every_address() {
+        assert_eq!(access(0, &[1600, 1]).alignment(2, 8, 16), 16);
+        assert_eq!(access(4, &[1600, 1]).alignment(2, 8, 16), 8);
+        assert_eq!(access(0, &[49, 1]).alignment(2, 8, 16), 2);
+        assert_eq!(access(0, &[0, 1]).alignment(4, 2, 16), 8);
+        let symbolic = Access { offset: Dim::ZERO, strides: vec![Dim::symbol("d"), Dim::ONE] };
+        assert_eq!(symbolic.alignment(1, 16, 16), 1);
+        let known = Access { strides: vec![Dim::symbol("d").mul(&Dim::fixed(8)).unwrap(), Dim::ONE], ..symbolic };
+        assert_eq!(known.alignment(1, 16, 16), 8);
+    }
+}

@@ -1,0 +1,656 @@
+// What generated kernels are built of besides the ops' own functions: element types, vectors in registers, conversions, packing.
+// The emitter copies the items that a kernel needs. Items are separated by blank lines; nothing is included.
+
+typedef signed char i8;
+typedef short i16;
+typedef int i32;
+typedef long long i64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+struct f16 { u16 bits; };
+
+struct bf16 { u16 bits; };
+
+struct f8e4m3fn { u8 bits; };
+
+struct f8e4m3fnuz { u8 bits; };
+
+struct f8e5m2 { u8 bits; };
+
+struct f8e5m2fnuz { u8 bits; };
+
+// Adjacent elements as memory has them, in 32-bit registers.
+template <int N>
+struct Words {
+  u32 w[N];
+};
+
+// n / d for n < 2^31, with multiplier = ceil(2^(31 + shift) / d) and shift = ceil(log2 d) (Granlund and Montgomery, 1994).
+__device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
+  return __umulhi(2u * n, multiplier) >> shift;
+}
+
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
+  Words<(BYTES + 3) / 4> r = {};
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldg((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) {
+      const uint2 v = __ldg((const uint2*)p + i);
+      r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
+    }
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+  }
+  return r;
+}
+
+// As load, for data that is read once: it leaves the caches first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+    Words<(BYTES + 3) / 4> r;
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldcs((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+    return r;
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    const uint2 v = __ldcs((const uint2*)p);
+    return {v.x, v.y};
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    return {__ldcs((const u32*)p)};
+  } else {
+    return load<BYTES, ALIGN>(p);
+  }
+}
+
+// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them.
+template <int BYTES, int SIZE>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load_some(const void* p, u32 count) {
+  Words<(BYTES + 3) / 4> r = {};
+#pragma unroll
+  for (int e = 0; e < BYTES / SIZE; ++e) {
+    if (e < count) {
+      if constexpr (SIZE == 1) r.w[e / 4] |= (u32)__ldg((const u8*)p + e) << (8 * (e % 4));
+      if constexpr (SIZE == 2) r.w[e / 2] |= (u32)__ldg((const u16*)p + e) << (16 * (e % 2));
+      if constexpr (SIZE == 4) r.w[e] = __ldg((const u32*)p + e);
+      if constexpr (SIZE == 8) {
+        const uint2 v = __ldg((const uint2*)p + e);
+        r.w[2 * e] = v.x, r.w[2 * e + 1] = v.y;
+      }
+    }
+  }
+  return r;
+}
+
+// BYTES bytes to an address that is a multiple of ALIGN.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      ((uint4*)p)[i] = make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]);
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) ((uint2*)p)[i] = make_uint2(r.w[2 * i], r.w[2 * i + 1]);
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) ((u32*)p)[i] = r.w[i];
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) ((u16*)p)[i] = (u16)(r.w[i / 2] >> (16 * (i % 2)));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) ((u8*)p)[i] = (u8)(r.w[i / 4] >> (8 * (i % 4)));
+  }
+}
+
+// As store, for data that is larger than the caches: it leaves them first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      __stcs((uint4*)p + i, make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]));
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    __stcs((uint2*)p, make_uint2(r.w[0], r.w[1]));
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    __stcs((u32*)p, r.w[0]);
+  } else {
+    store<BYTES, ALIGN>(p, r);
+  }
+}
+
+// The first `count` of BYTES / SIZE elements of SIZE bytes.
+template <int BYTES, int SIZE>
+__device__ __forceinline__ void store_some(void* p, const Words<(BYTES + 3) / 4>& r, u32 count) {
+#pragma unroll
+  for (int e = 0; e < BYTES / SIZE; ++e) {
+    if (e < count) {
+      if constexpr (SIZE == 1) ((u8*)p)[e] = (u8)(r.w[e / 4] >> (8 * (e % 4)));
+      if constexpr (SIZE == 2) ((u16*)p)[e] = (u16)(r.w[e / 2] >> (16 * (e % 2)));
+      if constexpr (SIZE == 4) ((u32*)p)[e] = r.w[e];
+      if constexpr (SIZE == 8) ((uint2*)p)[e] = make_uint2(r.w[2 * e], r.w[2 * e + 1]);
+    }
+  }
+}
+
+// Element e of a vector, in the type that computes it.
+template <int N>
+__device__ __forceinline__ i8 get_i8(const Words<N>& x, int e) {
+  return (i8)(x.w[e / 4] >> (8 * (e % 4)));
+}
+
+template <int N>
+__device__ __forceinline__ u8 get_u8(const Words<N>& x, int e) {
+  return (u8)(x.w[e / 4] >> (8 * (e % 4)));
+}
+
+template <int N>
+__device__ __forceinline__ bool get_bool(const Words<N>& x, int e) {
+  return (x.w[e / 4] >> (8 * (e % 4)) & 0xffu) != 0u;
+}
+
+template <int N>
+__device__ __forceinline__ i16 get_i16(const Words<N>& x, int e) {
+  return (i16)(x.w[e / 2] >> (16 * (e % 2)));
+}
+
+template <int N>
+__device__ __forceinline__ u16 get_u16(const Words<N>& x, int e) {
+  return (u16)(x.w[e / 2] >> (16 * (e % 2)));
+}
+
+template <int N>
+__device__ __forceinline__ i32 get_i32(const Words<N>& x, int e) {
+  return (i32)x.w[e];
+}
+
+template <int N>
+__device__ __forceinline__ u32 get_u32(const Words<N>& x, int e) {
+  return x.w[e];
+}
+
+template <int N>
+__device__ __forceinline__ u64 get_u64(const Words<N>& x, int e) {
+  return (u64)x.w[2 * e + 1] << 32 | x.w[2 * e];
+}
+
+template <int N>
+__device__ __forceinline__ i64 get_i64(const Words<N>& x, int e) {
+  return (i64)get_u64(x, e);
+}
+
+template <int N>
+__device__ __forceinline__ double get_f64(const Words<N>& x, int e) {
+  return __hiloint2double((i32)x.w[2 * e + 1], (i32)x.w[2 * e]);
+}
+
+template <int N>
+__device__ __forceinline__ float get_f32(const Words<N>& x, int e) {
+  return __uint_as_float(x.w[e]);
+}
+
+template <int N>
+__device__ __forceinline__ float get_f16(const Words<N>& x, int e) {
+  float r;
+  if (e % 2 == 0)
+    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, lo;}" : "=f"(r) : "r"(x.w[e / 2]));
+  else
+    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, hi;}" : "=f"(r) : "r"(x.w[e / 2]));
+  return r;
+}
+
+template <int N>
+__device__ __forceinline__ float get_bf16(const Words<N>& x, int e) {
+  return __uint_as_float(e % 2 == 0 ? x.w[e / 2] << 16 : x.w[e / 2] & 0xffff0000u);
+}
+
+// Small integers as floats without a conversion instruction, which runs on the slow unit: the code becomes the low bits of
+// 2^23 by a byte permutation, and 2^23 is subtracted. Exact.
+template <int N>
+__device__ __forceinline__ float get_i8_as_float(const Words<N>& x, int e) {
+  const u32 biased = x.w[e / 4] ^ 0x80808080u;
+  return __uint_as_float(__byte_perm(biased, 0x4b000000u, 0x7440u + e % 4)) - 8388736.0f;
+}
+
+template <int N>
+__device__ __forceinline__ float get_u8_as_float(const Words<N>& x, int e) {
+  return __uint_as_float(__byte_perm(x.w[e / 4], 0x4b000000u, 0x7440u + e % 4)) - 8388608.0f;
+}
+
+template <int N>
+__device__ __forceinline__ float get_i16_as_float(const Words<N>& x, int e) {
+  const u32 biased = x.w[e / 2] ^ 0x80008000u;
+  return __uint_as_float(__byte_perm(biased, 0x4b000000u, e % 2 == 0 ? 0x7410u : 0x7432u)) - 8421376.0f;
+}
+
+template <int N>
+__device__ __forceinline__ float get_u16_as_float(const Words<N>& x, int e) {
+  return __uint_as_float(__byte_perm(x.w[e / 2], 0x4b000000u, e % 2 == 0 ? 0x7410u : 0x7432u)) - 8388608.0f;
+}
+
+// 8-bit floats. The code's bits are put where a float has them and the exponent's bias is mended by a multiplication, which
+// makes denormals normal on the way.
+__device__ __forceinline__ float float_of_f8e4m3fn(u32 code) {
+  const float magnitude = __uint_as_float((code & 0x7fu) << 20) * 0x1p120f;
+  const float x = (code & 0x7fu) == 0x7fu ? __int_as_float(0x7fc00000) : magnitude;
+  return (code & 0x80u) != 0u ? -x : x;
+}
+
+__device__ __forceinline__ float float_of_f8e4m3fnuz(u32 code) {
+  const float magnitude = __uint_as_float((code & 0x7fu) << 20) * 0x1p119f;
+  const float x = code == 0x80u ? __int_as_float(0x7fc00000) : magnitude;
+  return (code & 0x80u) != 0u ? -x : x;
+}
+
+__device__ __forceinline__ float float_of_f8e5m2(u32 code) {
+  float r;
+  asm("{.reg .b16 h; cvt.u16.u32 h, %1; cvt.f32.f16 %0, h;}" : "=f"(r) : "r"(code << 8));
+  return r;
+}
+
+__device__ __forceinline__ float float_of_f8e5m2fnuz(u32 code) {
+  const float magnitude = __uint_as_float((code & 0x7fu) << 21) * 0x1p111f;
+  const float x = code == 0x80u ? __int_as_float(0x7fc00000) : magnitude;
+  return (code & 0x80u) != 0u ? -x : x;
+}
+
+template <int N>
+__device__ __forceinline__ float get_f8e4m3fn(const Words<N>& x, int e) {
+  return float_of_f8e4m3fn(x.w[e / 4] >> (8 * (e % 4)) & 0xffu);
+}
+
+template <int N>
+__device__ __forceinline__ float get_f8e4m3fnuz(const Words<N>& x, int e) {
+  return float_of_f8e4m3fnuz(x.w[e / 4] >> (8 * (e % 4)) & 0xffu);
+}
+
+template <int N>
+__device__ __forceinline__ float get_f8e5m2(const Words<N>& x, int e) {
+  return float_of_f8e5m2(x.w[e / 4] >> (8 * (e % 4)) & 0xffu);
+}
+
+template <int N>
+__device__ __forceinline__ float get_f8e5m2fnuz(const Words<N>& x, int e) {
+  return float_of_f8e5m2fnuz(x.w[e / 4] >> (8 * (e % 4)) & 0xffu);
+}
+
+// x to the nearest float, except that what is inexact gets an odd last bit: a second rounding to at most 22 bits then gives
+// what one rounding would have given (Boldo and Melquiond, 2008).
+__device__ __forceinline__ float to_odd(double x) {
+  const float r = __double2float_rz(x);
+  return (double)r == x || x != x ? r : __uint_as_float(__float_as_uint(r) | 1u);
+}
+
+// Two floats rounded half to even to 16 bits each, the first in the low half.
+__device__ __forceinline__ u32 halves_f16(float lo, float hi) {
+  u32 r;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
+#else
+  asm("{.reg .b16 a, b; cvt.rn.f16.f32 a, %1; cvt.rn.f16.f32 b, %2; mov.b32 %0, {a, b};}" : "=r"(r) : "f"(lo), "f"(hi));
+#endif
+  return r;
+}
+
+__device__ __forceinline__ u32 halves_bf16(float lo, float hi) {
+#if __CUDA_ARCH__ >= 800
+  u32 r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
+  return r;
+#else
+  const u32 a = __float_as_uint(lo), b = __float_as_uint(hi);
+  const u32 x = lo != lo ? 0x7fffu : (a + 0x7fffu + (a >> 16 & 1u)) >> 16;
+  const u32 y = hi != hi ? 0x7fffu : (b + 0x7fffu + (b >> 16 & 1u)) >> 16;
+  return x | y << 16;
+#endif
+}
+
+__device__ __forceinline__ float round_f16(float x) {
+  const Words<1> r = {halves_f16(x, 0.0f)};
+  return get_f16(r, 0);
+}
+
+__device__ __forceinline__ float round_bf16(float x) {
+  return __uint_as_float(halves_bf16(x, 0.0f) << 16);
+}
+
+// x on the grid of an 8-bit float with MANTISSA bits, smallest normal exponent EXPONENT and largest value `top`, saturated.
+// Adding and subtracting 1.5 * 2^23 units of the grid rounds half to even.
+template <int MANTISSA, int EXPONENT>
+__device__ __forceinline__ float round_f8(float x, float top) {
+  const float clamped = fminf(fmaxf(x, -top), top);
+  const u32 binade = max(__float_as_uint(clamped) & 0x7f800000u, (u32)(127 + EXPONENT) << 23);
+  const float magic = __uint_as_float(binade + ((u32)(23 - MANTISSA) << 23) | 0x400000u);
+  const float rounded = __fsub_rn(__fadd_rn(clamped, magic), magic);
+  return x != x ? x : copysignf(rounded, x);
+}
+
+__device__ __forceinline__ float round_f8e4m3fn(float x) {
+  return round_f8<3, -6>(x, 448.0f);
+}
+
+// These two formats have no negative zero.
+__device__ __forceinline__ float round_f8e4m3fnuz(float x) {
+  return round_f8<3, -7>(x, 240.0f) + 0.0f;
+}
+
+__device__ __forceinline__ float round_f8e5m2(float x) {
+  return round_f8<2, -14>(x, 57344.0f);
+}
+
+__device__ __forceinline__ float round_f8e5m2fnuz(float x) {
+  return round_f8<2, -15>(x, 57344.0f) + 0.0f;
+}
+
+// The codes of values that are already on the grid.
+__device__ __forceinline__ u32 code_of_f8e4m3fn(float x) {
+  const u32 sign = __float_as_uint(x) >> 24 & 0x80u;
+  return x != x ? 0x7fu : sign | __float_as_uint(fabsf(x) * 0x1p-120f) >> 20;
+}
+
+__device__ __forceinline__ u32 code_of_f8e4m3fnuz(float x) {
+  const u32 code = __float_as_uint(x) >> 24 & 0x80u | __float_as_uint(fabsf(x) * 0x1p-119f) >> 20;
+  return x != x ? 0x80u : x == 0.0f ? 0u : code;
+}
+
+__device__ __forceinline__ u32 code_of_f8e5m2(float x) {
+  const u32 sign = __float_as_uint(x) >> 24 & 0x80u;
+  return x != x ? 0x7eu : sign | (halves_f16(fabsf(x), 0.0f) >> 8);
+}
+
+__device__ __forceinline__ u32 code_of_f8e5m2fnuz(float x) {
+  const u32 code = __float_as_uint(x) >> 24 & 0x80u | __float_as_uint(fabsf(x) * 0x1p-111f) >> 21;
+  return x != x ? 0x80u : x == 0.0f ? 0u : code;
+}
+
+// The low 64 bits of x without its fraction; beyond 128 bits all ones or zero, as a saturated 128-bit integer has; NaN is 0.
+__device__ __forceinline__ u64 wrap_double(double x) {
+  const double t = trunc(x);
+  if (fabs(t) < 0x1p63) return (u64)(i64)t;
+  if (!(fabs(t) < 0x1p127)) return t > 0.0 ? ~0ull : 0ull;
+  const double rest = t - trunc(t * 0x1p-64) * 0x1p64;
+  return rest < 0.0 ? 0ull - (u64)-rest : (u64)rest;
+}
+
+__device__ __forceinline__ u64 wrap_float(float x) {
+  return fabsf(x) < 0x1p63f ? (u64)(i64)x : wrap_double((double)x);
+}
+
+// The same for targets of 32 bits and fewer, whose common case is one instruction.
+__device__ __forceinline__ u32 wrap_float_32(float x) {
+  return fabsf(x) < 0x1p31f ? (u32)(i32)x : (u32)wrap_double((double)x);
+}
+
+// Quantization. A code is carried as an integral float, not yet saturated: packing saturates for free. Beyond 2^22 it is only
+// near the true quotient, which every code type saturates alike. NaN becomes the zero point.
+
+// The float nearest integer, half to even, for |x| < 2^22.
+__device__ __forceinline__ float nearest(float x) {
+  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
+}
+
+__device__ __forceinline__ float number(float k) {
+  return k != k ? 0.0f : k;
+}
+
+// The nearest integer to x / scale, half to even, exactly. k comes from the rounded inverse and is off by one at most; the
+// remainder x - k * scale is exact (k * scale is within half a scale of x), and tells.
+__device__ __forceinline__ float quotient(float x, float scale, float inverse) {
+  float k = nearest(x * inverse);
+  const float twice = 2.0f * fmaf(-k, scale, x);
+  if (fabsf(twice) >= fabsf(scale)) {
+    const float next = k + ((twice < 0.0f) == (scale < 0.0f) ? 1.0f : -1.0f);
+    if (fabsf(twice) > fabsf(scale) || ((i32)k & 1) != 0) k = next;
+  }
+  return k;
+}
+
+// The same for scales whose inverse or remainders leave the range of floats, and for doubles.
+__device__ __forceinline__ float quotient_wide(double x, double scale) {
+  return (float)fmin(fmax(rint(x / scale), -0x1p22), 0x1p22);
+}
+
+// NaN passes through fmin and fmax as a bound: keep it.
+__device__ __forceinline__ float quotient_or_nan(double x, double scale) {
+  return x != x || scale != scale ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
+}
+
+// x / scale rounded to odd (see to_odd), so that rounding it to 8 bits rounds once.
+__device__ __forceinline__ float quotient_odd(double x, double scale) {
+  return to_odd(x / scale);
+}
+
+__device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 860
+  // The pairs of conversions and packings become one F2IP each, off the slow unit.
+  u32 r;
+  asm("{.reg .s32 a, b, c, d; .reg .b32 hi; cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; "
+      "cvt.rni.s32.f32 d, %4; cvt.pack.sat.s8.s32.b32 hi, d, c, 0; cvt.pack.sat.s8.s32.b32 %0, b, a, hi;}"
+      : "=r"(r) : "f"(a), "f"(b), "f"(c), "f"(d));
+  return r;
+#else
+  // The code is in the low bits of 1.5 * 2^23 plus itself.
+  const u32 x = __float_as_uint(fminf(fmaxf(number(a), -128.0f), 127.0f) + 12582912.0f);
+  const u32 y = __float_as_uint(fminf(fmaxf(number(b), -128.0f), 127.0f) + 12582912.0f);
+  const u32 z = __float_as_uint(fminf(fmaxf(number(c), -128.0f), 127.0f) + 12582912.0f);
+  const u32 w = __float_as_uint(fminf(fmaxf(number(d), -128.0f), 127.0f) + 12582912.0f);
+  return __byte_perm(__byte_perm(x, y, 0x0040u), __byte_perm(z, w, 0x0040u), 0x5410u);
+#endif
+}
+
+__device__ __forceinline__ u32 saturate_pack_u8(float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 860
+  u32 r;
+  asm("{.reg .s32 a, b, c, d; .reg .b32 hi; cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; "
+      "cvt.rni.s32.f32 d, %4; cvt.pack.sat.u8.s32.b32 hi, d, c, 0; cvt.pack.sat.u8.s32.b32 %0, b, a, hi;}"
+      : "=r"(r) : "f"(a), "f"(b), "f"(c), "f"(d));
+  return r;
+#else
+  const u32 x = __float_as_uint(fminf(fmaxf(a, 0.0f), 255.0f) + 12582912.0f);
+  const u32 y = __float_as_uint(fminf(fmaxf(b, 0.0f), 255.0f) + 12582912.0f);
+  const u32 z = __float_as_uint(fminf(fmaxf(c, 0.0f), 255.0f) + 12582912.0f);
+  const u32 w = __float_as_uint(fminf(fmaxf(d, 0.0f), 255.0f) + 12582912.0f);
+  return __byte_perm(__byte_perm(x, y, 0x0040u), __byte_perm(z, w, 0x0040u), 0x5410u);
+#endif
+}
+
+__device__ __forceinline__ u32 saturate_pack_i16(float a, float b) {
+  const u32 x = __float_as_uint(fminf(fmaxf(number(a), -32768.0f), 32767.0f) + 12582912.0f);
+  const u32 y = __float_as_uint(fminf(fmaxf(number(b), -32768.0f), 32767.0f) + 12582912.0f);
+  return __byte_perm(x, y, 0x5410u);
+}
+
+__device__ __forceinline__ u32 saturate_pack_u16(float a, float b) {
+  const u32 x = __float_as_uint(fminf(fmaxf(a, 0.0f), 65535.0f) + 12582912.0f);
+  const u32 y = __float_as_uint(fminf(fmaxf(b, 0.0f), 65535.0f) + 12582912.0f);
+  return __byte_perm(x, y, 0x5410u);
+}
+
+// q * scale rounded once, or nearly: a float holds no more than 24 of an i32's bits, so the high and low halves go apart.
+__device__ __forceinline__ float scale_i32(i32 q, float scale) {
+  return fmaf((float)(q >> 16) * 65536.0f, scale, (float)(q & 0xffff) * scale);
+}
+
+// A vector's elements into the words that memory has.
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) {
+  Words<(V + 3) / 4> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 4)
+    r.w[i / 4] = saturate_pack_i8(y[i], i + 1 < V ? y[i + 1] : 0.0f, i + 2 < V ? y[i + 2] : 0.0f, i + 3 < V ? y[i + 3] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_code_u8(const float (&y)[V]) {
+  Words<(V + 3) / 4> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 4)
+    r.w[i / 4] = saturate_pack_u8(y[i], i + 1 < V ? y[i + 1] : 0.0f, i + 2 < V ? y[i + 2] : 0.0f, i + 3 < V ? y[i + 3] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_code_i16(const float (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = saturate_pack_i16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_code_u16(const float (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = saturate_pack_u16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = halves_f16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_bf16(const float (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = halves_bf16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<V> pack_f32(const float (&y)[V]) {
+  Words<V> r;
+#pragma unroll
+  for (int i = 0; i < V; ++i) r.w[i] = __float_as_uint(y[i]);
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<2 * V> pack_f64(const double (&y)[V]) {
+  Words<2 * V> r;
+#pragma unroll
+  for (int i = 0; i < V; ++i) {
+    r.w[2 * i] = (u32)__double2loint(y[i]);
+    r.w[2 * i + 1] = (u32)__double2hiint(y[i]);
+  }
+  return r;
+}
+
+// Bytes that sit in the low 8 bits of each value.
+template <int V, typename T>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_8(const T (&y)[V]) {
+  Words<(V + 3) / 4> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 4) {
+    const u32 lo = __byte_perm((u32)y[i], i + 1 < V ? (u32)y[i + 1] : 0u, 0x0040u);
+    const u32 hi = __byte_perm(i + 2 < V ? (u32)y[i + 2] : 0u, i + 3 < V ? (u32)y[i + 3] : 0u, 0x0040u);
+    r.w[i / 4] = __byte_perm(lo, hi, 0x5410u);
+  }
+  return r;
+}
+
+template <int V, typename T>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_16(const T (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = __byte_perm((u32)y[i], i + 1 < V ? (u32)y[i + 1] : 0u, 0x5410u);
+  return r;
+}
+
+template <int V, typename T>
+__device__ __forceinline__ Words<V> pack_32(const T (&y)[V]) {
+  Words<V> r;
+#pragma unroll
+  for (int i = 0; i < V; ++i) r.w[i] = (u32)y[i];
+  return r;
+}
+
+template <int V, typename T>
+__device__ __forceinline__ Words<2 * V> pack_64(const T (&y)[V]) {
+  Words<2 * V> r;
+#pragma unroll
+  for (int i = 0; i < V; ++i) {
+    r.w[2 * i] = (u32)(u64)y[i];
+    r.w[2 * i + 1] = (u32)((u64)y[i] >> 32);
+  }
+  return r;
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_f8e4m3fn(const float (&y)[V]) {
+  u32 codes[V];
+#pragma unroll
+  for (int i = 0; i < V; ++i) codes[i] = code_of_f8e4m3fn(y[i]);
+  return pack_8(codes);
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_f8e4m3fnuz(const float (&y)[V]) {
+  u32 codes[V];
+#pragma unroll
+  for (int i = 0; i < V; ++i) codes[i] = code_of_f8e4m3fnuz(y[i]);
+  return pack_8(codes);
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_f8e5m2(const float (&y)[V]) {
+  u32 codes[V];
+#pragma unroll
+  for (int i = 0; i < V; ++i) codes[i] = code_of_f8e5m2(y[i]);
+  return pack_8(codes);
+}
+
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_f8e5m2fnuz(const float (&y)[V]) {
+  u32 codes[V];
+#pragma unroll
+  for (int i = 0; i < V; ++i) codes[i] = code_of_f8e5m2fnuz(y[i]);
+  return pack_8(codes);
+}
+
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+template <int SIZE, int N, int M>
+__device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
+  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if constexpr (SIZE < 4) {
+      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
+      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+    } else {
+      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+    }
+  }
+}
+
+// For a scale that is known at run time only.
+__device__ __forceinline__ float quotient_by(float x, float scale) {
+  const float size = fabsf(scale);
+  return size > 0x1p-100f && size < 0x1p100f ? quotient(x, scale, __frcp_rn(scale)) : quotient_or_nan(x, scale);
+}
