@@ -23,6 +23,7 @@ pub mod quant;
 pub mod reference;
 pub mod runtime;
 pub mod scalar;
+pub mod schedule;
 pub mod shape;
 pub mod structural;
 pub mod target;

@@ -9,6 +9,8 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef float f32;
+typedef double f64;
 
 struct f16 { u16 bits; };
 
@@ -382,24 +384,6 @@ __device__ __forceinline__ u32 code_of_f8e5m2(float x) {
 __device__ __forceinline__ u32 code_of_f8e5m2fnuz(float x) {
   const u32 code = __float_as_uint(x) >> 24 & 0x80u | __float_as_uint(fabsf(x) * 0x1p-111f) >> 21;
   return x != x ? 0x80u : x == 0.0f ? 0u : code;
-}
-
-// The low 64 bits of x without its fraction; beyond 128 bits all ones or zero, as a saturated 128-bit integer has; NaN is 0.
-__device__ __forceinline__ u64 wrap_double(double x) {
-  const double t = trunc(x);
-  if (fabs(t) < 0x1p63) return (u64)(i64)t;
-  if (!(fabs(t) < 0x1p127)) return t > 0.0 ? ~0ull : 0ull;
-  const double rest = t - trunc(t * 0x1p-64) * 0x1p64;
-  return rest < 0.0 ? 0ull - (u64)-rest : (u64)rest;
-}
-
-__device__ __forceinline__ u64 wrap_float(float x) {
-  return fabsf(x) < 0x1p63f ? (u64)(i64)x : wrap_double((double)x);
-}
-
-// The same for targets of 32 bits and fewer, whose common case is one instruction.
-__device__ __forceinline__ u32 wrap_float_32(float x) {
-  return fabsf(x) < 0x1p31f ? (u32)(i32)x : (u32)wrap_double((double)x);
 }
 
 // Quantization. A code is carried as an integral float, not yet saturated: packing saturates for free. Beyond 2^22 it is only

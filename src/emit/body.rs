@@ -5,7 +5,7 @@ use super::params::Param;
 use super::types::{Class, Precision, has_float_view, packer};
 use super::{EmitError, literal, names};
 use crate::dtype::DType;
-use crate::op::{self, Op, TypeRule};
+use crate::op::{self, TypeRule};
 use crate::plan::{Arg, Kernel, Rounding, Stmt};
 use crate::scalar::{Number, Scalar};
 use std::collections::BTreeSet;
@@ -72,7 +72,7 @@ impl Writer<'_> {
             let text = self.cast(stmt);
             self.define(i, stmt, text);
         } else {
-            let text = self.from_row(stmt)?;
+            let text = self.row_text(stmt)?;
             self.define(i, stmt, text);
         }
         Ok(())
@@ -129,7 +129,7 @@ impl Writer<'_> {
         stmt.op.is(&op::QUANTIZE) && !stmt.dtype.is_float()
     }
 
-    fn from_row(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
+    fn row_text(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
         let row = stmt.op.row();
         let first = match row.types {
             TypeRule::Select => 1,
@@ -263,7 +263,9 @@ impl Writer<'_> {
         let (as_float, as_integer) = self.uses_of_code(i);
         if as_float || as_integer {
             let clamped = names::of_value(i, "clamped");
-            self.line("float", clamped.clone(), &convert::saturated(&name, to));
+            // With a zero point NaN has already become it; without one NaN packs as 0.
+            let code = if zero_text.is_some() { name } else { format!("number({name})") };
+            self.line("float", clamped.clone(), &convert::saturated(&code, to));
             if as_integer {
                 self.line(to.name(), names::of_value(i, "code"), &format!("({to})(i32){clamped}"));
             }
@@ -293,36 +295,27 @@ impl Writer<'_> {
     }
 
     /// The nearest integer to `x · inverse`, and the condition under which the error of `x` leaves it open.
-    fn guard(
-        &mut self,
-        i: usize,
-        x: &str,
-        inverse: &str,
-        scale: Option<f32>,
-        absolute: f32,
-        relative: f32,
-    ) -> String {
+    fn guard(&mut self, i: usize, x: &str, inverse: &str, scale: Option<f32>, absolute: f32, relative: f32) -> String {
         let (scaled, near, limit) =
             (names::of_value(i, "scaled"), names::of_value(i, "nearest"), names::of_value(i, "limit"));
         match scale {
             Some(scale) => self.param(Param::float(limit.clone(), 0.5 - absolute / scale.abs())),
-            None => self.line(
-                "float",
-                limit.clone(),
-                &format!("0.5f - {} * fabsf({inverse})", literal::float(absolute)),
-            ),
+            None => {
+                self.line("float", limit.clone(), &format!("0.5f - {} * fabsf({inverse})", literal::float(absolute)))
+            }
         }
         self.line("float", scaled.clone(), &format!("{x} * {inverse}"));
         self.line("float", near.clone(), &format!("nearest({scaled})"));
         let distance = format!("fabsf({scaled} - {near})");
         // Negated, so that a NaN is in doubt as well.
-        self.body.doubts.push(if relative == 0.0 {
+        let doubt = if relative == 0.0 {
             format!("!({distance} <= {limit})")
         } else {
             let slope = names::of_value(i, "slope");
             self.param(Param::float(slope.clone(), relative));
             format!("!({distance} <= fmaf(-{slope}, fabsf({scaled}), {limit}))")
-        });
+        };
+        self.body.doubts.push(doubt);
         near
     }
 
@@ -390,7 +383,8 @@ fn substitute(pattern: &str, args: &[String]) -> String {
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
-        let operand = after.split_once('}').and_then(|(slot, after)| Some((args.get(slot.parse::<usize>().ok()?)?, after)));
+        let operand =
+            after.split_once('}').and_then(|(slot, after)| Some((args.get(slot.parse::<usize>().ok()?)?, after)));
         match operand {
             Some((operand, after)) => {
                 text.push_str(operand);
@@ -418,7 +412,6 @@ fn outer(text: &str) -> &str {
     inner
 }
 
-/// The name of an op's value in messages and tests.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,12 +26,14 @@ pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class) -> String {
             }
         }
         Class::Int(t) => of_integer(x, t, to, into),
-        Class::F32 if !to.is_float() => match to.bits() {
-            64 => format!("({to})wrap_float({x})"),
-            32 => format!("({to})wrap_float_32({x})"),
-            _ => format!("({to})wrap_float_32({x})"),
+        Class::F32 | Class::F64 if !to.is_float() => match to {
+            DType::I32 => format!("pw_to_int({x})"),
+            DType::U32 => format!("pw_to_uint({x})"),
+            DType::I64 => format!("pw_to_llong({x})"),
+            DType::U64 => format!("pw_to_ullong({x})"),
+            // Saturated to 32 bits, then wrapped.
+            _ => format!("({to})pw_to_int({x})"),
         },
-        Class::F64 if !to.is_float() => format!("({to})wrap_double({x})"),
         _ if from == to => x.to_owned(),
         Class::F32 => of_float(x, to, into),
         Class::F64 => of_double(x, to, into),
@@ -105,10 +107,10 @@ pub fn with_zero_point(quotient: &str, zero_point: Option<&str>) -> String {
     }
 }
 
-/// An unsaturated code clamped to the range of `to`, as a float; NaN, which packs as 0, is 0.
+/// An unsaturated code, which is not NaN, clamped to the range of `to`, as a float.
 pub fn saturated(code: &str, to: DType) -> String {
     let (low, high) = to.int_range().unwrap_or((0, 0));
-    format!("fminf(fmaxf(number({code}), {}), {})", literal::float(low as f32), literal::float(high as f32))
+    format!("fminf(fmaxf({code}, {}), {})", literal::float(low as f32), literal::float(high as f32))
 }
 
 /// `x / scale` on the grid of an 8-bit float, saturated.

@@ -19,7 +19,8 @@ static LIBRARY: LazyLock<(Vec<Item>, BTreeMap<&'static str, usize>)> = LazyLock:
         names.extend(defined(text).into_iter().map(|name| (name, i)));
     }
     let needs = |i: usize, text: &'static str| {
-        let found: BTreeSet<usize> = words(text).filter_map(|word| names.get(word).copied()).filter(|n| *n != i).collect();
+        let found: BTreeSet<usize> =
+            words(text).filter_map(|word| names.get(word).copied()).filter(|n| *n != i).collect();
         found.into_iter().collect()
     };
     (texts.iter().enumerate().map(|(i, text)| Item { text, needs: needs(i, text) }).collect(), names)
@@ -48,7 +49,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// The names that an item of the library defines: of its types or of its function.
 fn defined(item: &str) -> Vec<&str> {
-    let code: Vec<&str> = item.lines().filter(|line| !line.starts_with("//") && !line.starts_with("template")).collect();
+    let code: Vec<&str> =
+        item.lines().filter(|line| !line.starts_with("//") && !line.starts_with("template")).collect();
     let typedefs: Vec<&str> =
         code.iter().filter_map(|l| l.strip_prefix("typedef ")?.rsplit(' ').next()?.strip_suffix(';')).collect();
     if !typedefs.is_empty() {
@@ -57,7 +59,11 @@ fn defined(item: &str) -> Vec<&str> {
     let Some(first) = code.first() else { return Vec::new() };
     let name = match first.strip_prefix("struct ") {
         Some(rest) => rest.split_whitespace().next(),
-        None => first.split('(').next().and_then(|head| head.rsplit(' ').next()),
+        // The parenthesis after an identifier: a return type may have one of its own.
+        None => first.match_indices('(').find_map(|(at, _)| {
+            let name = first[..at].rsplit(' ').next()?;
+            name.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_').then_some(name)
+        }),
     };
     name.into_iter().collect()
 }

@@ -17,7 +17,9 @@ pub enum EmitError {
     Schedule { kernel: String, why: String },
     #[error("kernel {kernel}: the template failed: {reason}")]
     Template { kernel: String, reason: String },
-    #[error("kernel {kernel}: {count} elements, or an offset of {count}, are beyond 32-bit indices; emit it with Schedule::widened")]
+    #[error(
+        "kernel {kernel}: {count} elements, or an offset of {count}, are beyond 32-bit indices; emit it with Schedule::widened"
+    )]
     IndexTooNarrow { kernel: String, count: u64 },
     #[error("kernel {kernel}: {blocks} blocks are more than one launch can have (2147483647)")]
     TooManyBlocks { kernel: String, blocks: u64 },

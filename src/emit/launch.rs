@@ -48,7 +48,8 @@ impl KernelSource {
     /// indices and the text has 32-bit ones.
     pub fn launch(&self, kernel: &Kernel, bindings: &Bindings) -> Result<Launch, EmitError> {
         let dim = |source| EmitError::Dim { kernel: kernel.name.clone(), source };
-        let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        let extents: Vec<u64> =
+            kernel.domain.iter().map(|d| d.eval(bindings)).collect::<Result<_, _>>().map_err(dim)?;
         let empty = extents.contains(&0);
         if !empty && self.rule.index == IndexWidth::Bits32 {
             check_narrow(kernel, &extents, bindings)?;

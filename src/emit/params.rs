@@ -23,11 +23,19 @@ pub struct Param {
 pub enum ParamValue {
     /// Address of the first element that load `index` of the kernel reads: the buffer's address plus its access's offset. It must
     /// be a multiple of `align` bytes.
-    Load { index: u32, align: u32 },
+    Load {
+        index: u32,
+        align: u32,
+    },
     /// The same for a store.
-    Store { index: u32, align: u32 },
+    Store {
+        index: u32,
+        align: u32,
+    },
     /// Address of the table of [`super::KernelSource::table`].
-    Table { align: u32 },
+    Table {
+        align: u32,
+    },
     /// A count of elements, evaluated at launch.
     Size(Dim, IndexWidth),
     /// A stride in elements, which may be negative.

@@ -9,7 +9,7 @@ const TEMPLATES: [(&str, &str); 1] = [("flat", include_str!("../../templates/fla
 static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {
     let mut tera = Tera::new();
     // Kernels are no HTML.
-    tera.autoescape_on(Vec::new());
+    tera.autoescape_on(Vec::<&'static str>::new());
     tera.add_raw_templates(TEMPLATES).map_err(|error| error.to_string())?;
     Ok(tera)
 });

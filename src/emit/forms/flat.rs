@@ -132,10 +132,8 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
         } else {
             element.push(format!("const {} {elements}[1] = {{{}}};", output.c_type, output.value));
             let live = if tail { "if (e < live) " } else { "" };
-            element.push(format!(
-                "{live}store<{size}, {size}>({pointer} + {pointer}_at, {}({elements}));",
-                output.packer
-            ));
+            element
+                .push(format!("{live}store<{size}, {size}>({pointer} + {pointer}_at, {}({elements}));", output.packer));
         }
     }
 

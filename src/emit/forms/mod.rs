@@ -33,7 +33,8 @@ impl<'a> Parts<'a> {
         let fast = kernel.schedule.compute == Compute::Fast;
         let body = body::write(kernel, Precision::Native { fast })?;
         let guarded = kernel.schedule.rounding.iter().any(|(_, r)| matches!(r, Rounding::Guarded { .. }));
-        let exact = if guarded && !body.doubts.is_empty() { Some(body::write(kernel, Precision::Double)?) } else { None };
+        let exact =
+            if guarded && !body.doubts.is_empty() { Some(body::write(kernel, Precision::Double)?) } else { None };
         Ok(Parts { kernel, body, exact })
     }
 
@@ -102,7 +103,11 @@ impl<'a> Parts<'a> {
 
     /// Lines that compute element `e` again in f64 and put its results where `place` says. `address` gives the address of an
     /// element of a load.
-    pub fn exact_lines(&self, address: impl Fn(usize) -> String, place: impl Fn(usize, &Output) -> Vec<String>) -> Vec<String> {
+    pub fn exact_lines(
+        &self,
+        address: impl Fn(usize) -> String,
+        place: impl Fn(usize, &Output) -> Vec<String>,
+    ) -> Vec<String> {
         let Some(exact) = &self.exact else { return Vec::new() };
         let mut lines = Vec::new();
         for &i in &exact.native {

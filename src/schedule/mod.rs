@@ -1,0 +1,82 @@
+//! Chooses how each kernel runs: the form of its loops, the width of its vectors, fast or accurate arithmetic, the width of its
+//! indices. Fills [`Kernel::schedule`] and nothing else.
+
+mod vector;
+
+use crate::dtype::DType;
+use crate::op::{self, TypeRule};
+use crate::plan::{Compute, Form, IndexWidth, Kernel, Plan, Schedule, Step, Traffic};
+use crate::target::Target;
+
+/// What a user may ask of the schedules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Let INT8 codes differ by one from the exact ones where f32 leaves the rounding open.
+    pub fast: bool,
+}
+
+/// Schedules every kernel of a plan for a target.
+pub fn schedule(plan: &mut Plan, target: &Target, options: &Options) {
+    for step in &mut plan.steps {
+        if let Step::Kernel(kernel) = step {
+            kernel.schedule = choose(kernel, target, options);
+        }
+    }
+}
+
+/// The schedule for one kernel.
+pub fn choose(kernel: &Kernel, target: &Target, _options: &Options) -> Schedule {
+    let threads = 256;
+    Schedule {
+        form: form(kernel, target, threads),
+        compute: compute(kernel),
+        index: index(kernel),
+        threads,
+        traffic: traffic(kernel, target),
+        rounding: Vec::new(),
+    }
+}
+
+fn form(kernel: &Kernel, target: &Target, threads: u32) -> Form {
+    if kernel.stores.iter().all(|store| store.access.is_dense(&kernel.domain)) {
+        Form::Flat { vector: vector::flat(kernel, target, threads) }
+    } else {
+        Form::Strided
+    }
+}
+
+/// Fast arithmetic where every float that leaves the kernel is rounded to 16 bits or fewer, and nothing in it turns a small error
+/// into a large one: a comparison, a conversion to an integer, a rounding.
+fn compute(kernel: &Kernel) -> Compute {
+    let narrow = |t: DType| !t.is_float() || t.bits() <= 16;
+    let steady = |row: &op::Row| !matches!(row.types, TypeRule::Test(_)) && row.name != "cast";
+    let stored = kernel.stores.iter().all(|store| narrow(store.dtype));
+    let computed = kernel.body.iter().all(|stmt| steady(stmt.op.row()) || stmt.dtype.is_float());
+    if stored && computed { Compute::Fast } else { Compute::Accurate }
+}
+
+/// 64 bits where a count or an offset is known to pass 2³¹; a symbolic size is taken to be smaller, which a launch checks.
+fn index(kernel: &Kernel) -> IndexWidth {
+    let limit = (1u64 << 31) - (1 << 20);
+    let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
+    let mut reaches = accesses.map(|access| {
+        // A part of an offset that is not known counts nothing.
+        let known = access.strides.iter().zip(&kernel.domain).filter_map(|(a, b)| a.known().zip(b.known()));
+        known.fold(0u64, |sum, (a, b)| sum.saturating_add(a.unsigned_abs().saturating_mul(b.unsigned_abs())))
+    });
+    let count = kernel.count().map_or(u64::MAX, |n| n.known().unwrap_or(0).unsigned_abs());
+    let wide = count >= limit || reaches.any(|reach| reach >= limit);
+    if wide { IndexWidth::Bits64 } else { IndexWidth::Bits32 }
+}
+
+/// Streamed if the tensors are known to be larger than half the L2 cache together.
+fn traffic(kernel: &Kernel, target: &Target) -> Traffic {
+    let Some(count) = kernel.count().ok().and_then(|n| n.known()) else { return Traffic::Cached };
+    let moved = |access: &crate::plan::Access, dtype: DType| match access.strides.iter().any(|s| s.is(0)) {
+        true => 0,
+        false => (count as u64).saturating_mul(u64::from(dtype.bits()) / 8),
+    };
+    let bytes: u64 = kernel.loads.iter().map(|l| moved(&l.access, l.dtype)).sum::<u64>()
+        + kernel.stores.iter().map(|s| moved(&s.access, s.dtype)).sum::<u64>();
+    if bytes > target.part.l2_bytes / 2 { Traffic::Streamed } else { Traffic::Cached }
+}

@@ -1,0 +1,118 @@
+//! The generated texts: goldens, their machine code, and what a model can do to them.
+
+mod kernels;
+
+use kernels::{along, dense, kernel, uniform};
+use pointweld::compile::{Nvrtc, Output, Request};
+use pointweld::dtype::DType::*;
+use pointweld::emit::{self, KernelSource, Options};
+use pointweld::op::{self, Op};
+use pointweld::plan::Kernel;
+use pointweld::schedule;
+use pointweld::target::{Arch, Target};
+use std::fs;
+use std::path::Path;
+
+fn source(kernel: &Kernel) -> KernelSource {
+    emit::emit(kernel, &Options::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Machine code of a text for an architecture; warnings and spills fail.
+fn compile(source: &KernelSource, arch: Arch) -> Vec<u8> {
+    let nvrtc = Nvrtc::load().unwrap_or_else(|error| panic!("{error}"));
+    let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Cubin, options: &[] };
+    let compiled = nvrtc.compile(&request).unwrap_or_else(|error| panic!("{error}\n{}", source.text));
+    assert_eq!(compiled.log, "", "{}", source.text);
+    let resources = compiled.resources.unwrap();
+    assert_eq!((resources.spill_stores, resources.spill_loads, resources.stack), (0, 0, 0), "{arch}\n{}", source.text);
+    compiled.bytes
+}
+
+/// Representative kernels by name, scheduled for the H200.
+fn cases() -> Vec<(&'static str, Kernel)> {
+    let add = Op::new(&op::ADD);
+    let leaky = Op::new(&op::LEAKY_RELU);
+    let mut cases = vec![
+        ("copy_i8", kernel(&[1 << 20], &[(I8, dense)], I8, |b| b.load(0))),
+        ("add_f16", kernel(&[1 << 26], &[(F16, dense), (F16, dense)], F16, |b| b.op(add, &[b.load(0), b.load(1)]))),
+        (
+            "add_bf16_tail",
+            kernel(&[(1 << 20) + 3], &[(BF16, dense), (BF16, uniform)], BF16, |b| b.op(add, &[b.load(0), b.load(1)])),
+        ),
+        ("leaky_f64", kernel(&[1000], &[(F64, dense)], F64, |b| b.op(leaky, &[b.load(0), b.float(0.1)]))),
+        (
+            "requantize_i8",
+            kernel(&[1 << 26], &[(I8, dense), (I8, dense)], I8, |b| {
+                let x = b.dequantize(b.load(0), 0.05, 0);
+                let y = b.dequantize(b.load(1), 0.04, 3);
+                let sum = b.op(add, &[x, y]);
+                let leaky = b.op(leaky, &[sum, b.float(0.1)]);
+                b.quantize(leaky, I8, 0.03, 0)
+            }),
+        ),
+        (
+            "bias_nchw_odd",
+            kernel(&[32, 128, 49], &[(F16, dense), (F16, |d| along(d, 1))], F16, |b| {
+                b.op(add, &[b.load(0), b.load(1)])
+            }),
+        ),
+        ("to_f8", kernel(&[1 << 20], &[(F32, dense)], F8E4M3FN, |b| b.cast(b.load(0), F8E4M3FN))),
+        (
+            "fake_quantize_u8",
+            kernel(&[1 << 20], &[(F32, dense)], F32, |b| {
+                let q = b.quantize(b.load(0), U8, 0.02, 128);
+                b.dequantize(q, 0.02, 128)
+            }),
+        ),
+    ];
+    let target = Target::of(Arch::SM_90);
+    for (_, kernel) in &mut cases {
+        kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());
+    }
+    cases
+}
+
+#[test]
+fn the_texts_are_those_of_the_goldens() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/kernels");
+    let bless = std::env::var_os("POINTWELD_BLESS").is_some_and(|value| value == "1");
+    let mut wrong = Vec::new();
+    for (name, kernel) in cases() {
+        let file = folder.join(format!("{name}.cu"));
+        let text = source(&kernel).text;
+        if bless {
+            fs::write(&file, &text).unwrap();
+        } else if fs::read_to_string(&file).unwrap_or_default() != text {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?} differ from tests/golden/kernels; if they should, run with POINTWELD_BLESS=1");
+}
+
+#[test]
+fn the_texts_compile_without_warnings_or_spills() {
+    for (_, kernel) in cases() {
+        let source = source(&kernel);
+        for arch in [Arch::SM_75, Arch::SM_80, Arch::SM_90, Arch::SM_120] {
+            compile(&source, arch);
+        }
+    }
+}
+
+#[test]
+fn kernels_that_differ_in_sizes_and_scales_share_a_text() {
+    let requantize = |n: i64, scale: f32, zero: i64| {
+        let mut kernel = kernel(&[n], &[(I8, dense)], I8, |b| {
+            let x = b.dequantize(b.load(0), scale, zero);
+            b.quantize(x, I8, scale * 2.0, 0)
+        });
+        kernel.schedule = schedule::choose(&kernel, &Target::of(Arch::SM_90), &schedule::Options::default());
+        source(&kernel)
+    };
+    let first = requantize(1 << 22, 0.05, 7);
+    let second = requantize(3 << 22, 0.0123, -3);
+    assert_eq!((&first.entry, &first.text), (&second.entry, &second.text));
+    assert_ne!(first.params, second.params);
+    assert_ne!(first.text, requantize(1 << 22, 0.05, 0).text);
+    assert_eq!(first, requantize(1 << 22, 0.05, 7));
+}
