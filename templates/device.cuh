@@ -365,6 +365,27 @@ __device__ __forceinline__ float round_f8e5m2fnuz(float x) {
   return round_f8<2, -15>(x, 57344.0f) + 0.0f;
 }
 
+// The same, except that what is beyond the largest value becomes infinity, or NaN where the format has none.
+__device__ __forceinline__ float round_f8e4m3fn_unsaturated(float x) {
+  const float r = round_f8<3, -6>(x, 0x1p30f);
+  return fabsf(r) <= 448.0f ? r : __int_as_float(0x7fc00000);
+}
+
+__device__ __forceinline__ float round_f8e4m3fnuz_unsaturated(float x) {
+  const float r = round_f8<3, -7>(x, 0x1p30f) + 0.0f;
+  return fabsf(r) <= 240.0f ? r : __int_as_float(0x7fc00000);
+}
+
+__device__ __forceinline__ float round_f8e5m2_unsaturated(float x) {
+  const float r = round_f8<2, -14>(x, 0x1p30f);
+  return fabsf(r) > 57344.0f ? copysignf(__int_as_float(0x7f800000), x) : r;
+}
+
+__device__ __forceinline__ float round_f8e5m2fnuz_unsaturated(float x) {
+  const float r = round_f8<2, -15>(x, 0x1p30f) + 0.0f;
+  return fabsf(r) <= 57344.0f ? r : __int_as_float(0x7fc00000);
+}
+
 // The codes of values that are already on the grid.
 __device__ __forceinline__ u32 code_of_f8e4m3fn(float x) {
   const u32 sign = __float_as_uint(x) >> 24 & 0x80u;

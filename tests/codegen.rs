@@ -65,6 +65,22 @@ fn cases() -> Vec<(&'static str, Kernel)> {
             }),
         ),
     ];
+    let silu = Op::new(&op::SILU);
+    cases.push(("silu_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| b.op(silu, &[b.load(0)]))));
+    cases.push(("silu_f32", kernel(&[1 << 26], &[(F32, dense)], F32, |b| b.op(silu, &[b.load(0)]))));
+    let swiglu = |b: &mut kernels::Body| {
+        let gate = b.op(silu, &[b.load(0)]);
+        b.op(Op::new(&op::MUL), &[gate, b.load(1)])
+    };
+    cases.push(("swiglu_bf16", kernel(&[8192 * 14336], &[(BF16, dense), (BF16, dense)], BF16, swiglu)));
+    let silu_i8 = |b: &mut kernels::Body| {
+        let x = b.dequantize(b.load(0), 0.05, 0);
+        let y = b.dequantize(b.load(1), 0.03, 0);
+        let sum = b.op(add, &[x, y]);
+        let y = b.op(silu, &[sum]);
+        b.quantize(y, I8, 0.045, 0)
+    };
+    cases.push(("add_silu_i8", kernel(&[1 << 26], &[(I8, dense), (I8, dense)], I8, silu_i8)));
     let target = Target::of(Arch::SM_90);
     for (_, kernel) in &mut cases {
         kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());

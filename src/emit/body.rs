@@ -5,7 +5,8 @@ use super::params::Param;
 use super::types::{Class, Precision, has_float_view, packer};
 use super::{EmitError, literal, names};
 use crate::dtype::DType;
-use crate::op::{self, TypeRule};
+use crate::minifloat::Overflow;
+use crate::op::{self, Op, TypeRule};
 use crate::plan::{Arg, Kernel, Rounding, Stmt};
 use crate::scalar::{Number, Scalar};
 use std::collections::BTreeSet;
@@ -63,12 +64,12 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn statement(&mut self, i: usize, stmt: &Stmt) -> Result<(), EmitError> {
-        if stmt.op.is(&op::QUANTIZE) {
+        if is_quantize(stmt.op) {
             self.quantize(i, stmt);
         } else if stmt.op.is(&op::DEQUANTIZE) {
             let text = self.dequantize(i, stmt);
             self.define(i, stmt, text);
-        } else if stmt.op.is(&op::CAST) {
+        } else if stmt.op.is(&op::CAST) || stmt.op.is(&op::CAST_UNSATURATED) {
             let text = self.cast(stmt);
             self.define(i, stmt, text);
         } else {
@@ -126,7 +127,7 @@ impl Writer<'_> {
     /// True if the statement quantizes to an integer, whose value is carried as an unsaturated float.
     fn is_code(&self, stmt: u32) -> bool {
         let stmt = &self.kernel.body[stmt as usize];
-        stmt.op.is(&op::QUANTIZE) && !stmt.dtype.is_float()
+        is_quantize(stmt.op) && !stmt.dtype.is_float()
     }
 
     fn row_text(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
@@ -159,20 +160,16 @@ impl Writer<'_> {
         })
     }
 
-    /// Operand `slot` of a row's op in the class that its expression is for. Params are constants of that class, and where the
-    /// type rule lets types differ the operand is converted.
+    /// Operand `slot` of a row's op, whose expression is for `class`. Params are constants of that class.
     fn operand(&mut self, stmt: &Stmt, slot: usize, arg: Arg, class: Class) -> String {
-        let rule = stmt.op.row().types;
         let is_param = slot >= stmt.op.row().operands.len();
-        if let Arg::Const(scalar) = arg
-            && (is_param || rule == TypeRule::Power)
-        {
-            return constant(scalar, class);
+        match arg {
+            Arg::Const(scalar) if is_param => constant(scalar, class),
+            _ if is_param && self.class(self.kernel.arg_dtype(arg)) != class => {
+                format!("({}){}", class.c_type(), self.arg(arg))
+            }
+            _ => self.arg(arg),
         }
-        let own = self.class(self.kernel.arg_dtype(arg));
-        let text = self.arg(arg);
-        let mixed = rule == TypeRule::Power || is_param;
-        if mixed && own != class { format!("({}){text}", class.c_type()) } else { text }
     }
 
     fn cast(&mut self, stmt: &Stmt) -> String {
@@ -183,7 +180,7 @@ impl Writer<'_> {
             return if into == Class::F64 && self.precision != Precision::Double { format!("(double){x}") } else { x };
         }
         let x = self.arg(stmt.args[0]);
-        convert::cast(&x, from, at, to, into)
+        convert::cast(&x, from, at, to, into, overflow(stmt.op))
     }
 
     /// A scale or zero point: a run-time parameter if it is a constant, so that kernels that differ in it share a text.
@@ -247,7 +244,7 @@ impl Writer<'_> {
         let x = self.arg(x);
         if to.is_float() {
             let scale = self.float_operand(i, "scale", scale_arg);
-            let text = convert::quantize_to_float(&x, &scale, to, self.class(to));
+            let text = convert::quantize_to_float(&x, &scale, to, self.class(to), overflow(stmt.op));
             return self.define(i, stmt, text);
         }
         let zero_text = self.zero_point(i, zero);
@@ -357,6 +354,18 @@ impl Writer<'_> {
             (true, _) => format!("to_odd({text})"),
         };
         Output { value, c_type: native.c_type(), packer: packer(dtype) }
+    }
+}
+
+fn is_quantize(op: Op) -> bool {
+    op.is(&op::QUANTIZE) || op.is(&op::QUANTIZE_UNSATURATED)
+}
+
+/// What a conversion makes of what is beyond an 8-bit float's range.
+fn overflow(op: Op) -> Overflow {
+    match op.is(&op::CAST_UNSATURATED) || op.is(&op::QUANTIZE_UNSATURATED) {
+        true => Overflow::Infinity,
+        false => Overflow::Saturate,
     }
 }
 

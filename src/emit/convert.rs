@@ -6,9 +6,10 @@
 use super::literal;
 use super::types::Class;
 use crate::dtype::DType;
+use crate::minifloat::Overflow;
 
 /// `x`, of element type `from` computed in class `at`, as element type `to` computed in class `into`.
-pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class) -> String {
+pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class, overflow: Overflow) -> String {
     if to == DType::Bool {
         return match at {
             Class::Int(DType::Bool) => x.to_owned(),
@@ -25,7 +26,7 @@ pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class) -> String {
                 format!("({to}){x}")
             }
         }
-        Class::Int(t) => of_integer(x, t, to, into),
+        Class::Int(t) => of_integer(x, t, to, into, overflow),
         Class::F32 | Class::F64 if !to.is_float() => match to {
             DType::I32 => format!("pw_to_int({x})"),
             DType::U32 => format!("pw_to_uint({x})"),
@@ -35,17 +36,25 @@ pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class) -> String {
             _ => format!("({to})pw_to_int({x})"),
         },
         _ if from == to => x.to_owned(),
-        Class::F32 => of_float(x, to, into),
-        Class::F64 => of_double(x, to, into),
+        Class::F32 => of_float(x, to, into, overflow),
+        Class::F64 => of_double(x, to, into, overflow),
+    }
+}
+
+/// The function that puts a float on the grid of a narrower float type.
+fn round(to: DType, overflow: Overflow) -> String {
+    match (to.bits(), overflow) {
+        (8, Overflow::Infinity) => format!("round_{to}_unsaturated"),
+        _ => format!("round_{to}"),
     }
 }
 
 /// An integer to a float type, rounded once as if through f64 (which is exact up to 53 bits, and what the reference does beyond).
-fn of_integer(x: &str, from: DType, to: DType, into: Class) -> String {
+fn of_integer(x: &str, from: DType, to: DType, into: Class, overflow: Overflow) -> String {
     if into == Class::F64 {
         return match to {
             DType::F64 => format!("(double){x}"),
-            _ => of_double(&format!("(double){x}"), to, into),
+            _ => of_double(&format!("(double){x}"), to, into, overflow),
         };
     }
     let float = match from.bits() {
@@ -54,27 +63,27 @@ fn of_integer(x: &str, from: DType, to: DType, into: Class) -> String {
     };
     match to {
         DType::F32 => float,
-        // A float holds all integers of these types exactly; of 32-bit ones it holds those that are not beyond f16's and
-        // the 8-bit floats' ranges.
-        _ if from.bits() <= 16 || to != DType::BF16 => format!("round_{to}({float})"),
-        _ => format!("round_{to}(to_odd((double){x}))"),
+        // A float holds all integers of 16 bits exactly; of wider ones it holds those that are not beyond f16's and the
+        // 8-bit floats' ranges.
+        _ if from.bits() <= 16 || to != DType::BF16 => format!("{}({float})", round(to, overflow)),
+        _ => format!("{}(to_odd((double){x}))", round(to, overflow)),
     }
 }
 
-fn of_float(x: &str, to: DType, into: Class) -> String {
+fn of_float(x: &str, to: DType, into: Class, overflow: Overflow) -> String {
     match to {
         DType::F64 => format!("(double){x}"),
         DType::F32 => x.to_owned(),
-        _ if into == Class::F64 => format!("(double)round_{to}({x})"),
-        _ => format!("round_{to}({x})"),
+        _ if into == Class::F64 => format!("(double){}({x})", round(to, overflow)),
+        _ => format!("{}({x})", round(to, overflow)),
     }
 }
 
-fn of_double(x: &str, to: DType, into: Class) -> String {
+fn of_double(x: &str, to: DType, into: Class, overflow: Overflow) -> String {
     let float = match to {
         DType::F64 => return x.to_owned(),
         DType::F32 => format!("(float)({x})"),
-        _ => format!("round_{to}(to_odd({x}))"),
+        _ => format!("{}(to_odd({x}))", round(to, overflow)),
     };
     if into == Class::F64 { format!("(double){float}") } else { float }
 }
@@ -113,9 +122,9 @@ pub fn saturated(code: &str, to: DType) -> String {
     format!("fminf(fmaxf({code}, {}), {})", literal::float(low as f32), literal::float(high as f32))
 }
 
-/// `x / scale` on the grid of an 8-bit float, saturated.
-pub fn quantize_to_float(x: &str, scale: &str, to: DType, into: Class) -> String {
-    let rounded = format!("round_{to}(quotient_odd({x}, {scale}))");
+/// `x / scale` on the grid of an 8-bit float.
+pub fn quantize_to_float(x: &str, scale: &str, to: DType, into: Class, overflow: Overflow) -> String {
+    let rounded = format!("{}(quotient_odd({x}, {scale}))", round(to, overflow));
     if into == Class::F64 { format!("(double){rounded}") } else { rounded }
 }
 

@@ -85,7 +85,7 @@ fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSo
     context.insert("entry", ENTRY);
     context.insert("definitions", "");
     let code = template::render(template, &context).map_err(failed)?;
-    let text = device::definitions_for(&code) + &code;
+    let text = device::definitions_for(&code) + &prelude::prelude_for(&code) + &code;
     let entry = entry_name(kernel, template, &text);
     let schedule = &kernel.schedule;
     let rule = LaunchRule { threads: schedule.threads, blocks, dynamic_shared, index: schedule.index };
