@@ -1,7 +1,8 @@
 //! Columns: a few thousand elements at a time, as the numbers that calculations use, so that an op's meaning is looked up once a
 //! column and not once an element.
 
-use super::strided::Run;
+use super::NodeError;
+use super::strided::{Run, loose_bytes};
 use crate::dtype::DType;
 use crate::minifloat::{self, Overflow};
 use crate::op::{Eval, MAX_ARITY, Op};
@@ -40,6 +41,33 @@ impl Column {
             Number::Float(x) => Column::Float(vec![x; n]),
             Number::Int(i) => Column::Int(vec![i; n]),
         }
+    }
+
+    /// The numbers as f64.
+    pub fn into_floats(self) -> Vec<f64> {
+        match self {
+            Column::Float(x) => x,
+            Column::Int(x) => x.into_iter().map(|i| i as f64).collect(),
+        }
+    }
+
+    /// The numbers as integers, floats being truncated.
+    pub fn into_ints(self) -> Vec<i128> {
+        match self {
+            Column::Int(x) => x,
+            Column::Float(x) => x.into_iter().map(|x| Number::Float(x).as_i128()).collect(),
+        }
+    }
+
+    /// A tensor of the numbers, each stored as [`Scalar::new`] stores it.
+    pub fn into_tensor(self, dtype: DType, sizes: &[usize]) -> Result<Tensor, NodeError> {
+        let n = match &self {
+            Column::Float(x) => x.len(),
+            Column::Int(x) => x.len(),
+        };
+        let mut bytes = vec![0; n * loose_bytes(dtype)];
+        self.write(dtype, &mut bytes);
+        from_loose(dtype, sizes, bytes)
     }
 
     pub fn get(&self, i: usize) -> Number {
@@ -113,6 +141,24 @@ impl Column {
             (Column::Int(x), t) => write(to, x, |i| [Scalar::new(t, Number::Int(i)).bits() as u8]),
         }
     }
+}
+
+/// All elements of a tensor.
+pub(super) fn whole(tensor: &Tensor) -> Column {
+    let mut column = Column::with_capacity(tensor.dtype(), tensor.len());
+    column.read(tensor, Run { base: 0, step: 1, n: tensor.len() });
+    column
+}
+
+/// A tensor of elements that have a byte each even if their type is packed.
+pub(super) fn from_loose(dtype: DType, sizes: &[usize], bytes: Vec<u8>) -> Result<Tensor, NodeError> {
+    if dtype.bytes().is_some() {
+        return Ok(Tensor::new(dtype, sizes.to_vec(), bytes.into())?);
+    }
+    let bits = dtype.bits() as usize;
+    let pack = |group: &[u8]| group.iter().enumerate().fold(0, |byte, (i, code)| byte | code << (i * bits));
+    let packed: Vec<u8> = bytes.chunks(8 / bits).map(pack).collect();
+    Ok(Tensor::new(dtype, sizes.to_vec(), packed.into())?)
 }
 
 fn read<T: Copy, const W: usize>(to: &mut Vec<T>, bytes: &[u8], run: Run, decode: impl Fn([u8; W]) -> T) {

@@ -1,7 +1,7 @@
 //! The buffers of a plan while it is executed: what is in them, and which of their elements have been written.
 
 use super::KernelError;
-use super::pointwise::from_loose;
+use super::column::from_loose;
 use super::strided::{Run, Strided, loose_bytes};
 use crate::dim::Bindings;
 use crate::dtype::DType;

@@ -9,6 +9,7 @@
 //! Nothing here knows a GPU, and nothing but convolutions and matrix products is tuned; every pointwise op means what its row
 //! in [`crate::op`] says.
 
+mod anchor;
 mod bind;
 pub mod body;
 mod column;
@@ -19,6 +20,7 @@ mod node;
 mod plan;
 mod pointwise;
 mod strided;
+mod structural;
 mod view;
 
 pub use column::Rounding;

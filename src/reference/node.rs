@@ -1,7 +1,7 @@
 //! Executes one node.
 
-use super::{NodeError, pointwise, view};
-use crate::dim::Bindings;
+use super::{NodeError, anchor, pointwise, structural, view};
+use crate::dim::{Bindings, DimError};
 use crate::dtype::DType;
 use crate::graph::{Kind, Node};
 use crate::tensor::{self, Tensor};
@@ -19,6 +19,14 @@ impl Context<'_> {
         let count = tensor::count(sizes).filter(|n| dtype.bytes_for(*n).is_some_and(|bytes| bytes <= self.limit));
         count.ok_or_else(|| NodeError::TooLarge { dtype, sizes: sizes.to_vec(), limit: self.limit })
     }
+
+    /// The sizes that a node's result has by its declared type, where every symbol is bound.
+    pub fn declared(&self, node: &Node, port: usize) -> Result<Option<Vec<usize>>, NodeError> {
+        match node.outputs.get(port).and_then(|output| output.ty.shape.as_ref()).map(|s| s.eval(self.bindings)) {
+            None | Some(Err(DimError::Unbound { .. })) => Ok(None),
+            Some(sizes) => Ok(Some(sizes?)),
+        }
+    }
 }
 
 /// The results of a node for its operands, in slot order.
@@ -27,7 +35,9 @@ pub(super) fn execute(node: &Node, operands: &[Tensor], cx: &Context) -> Result<
         Kind::Constant(tensor) => Ok(vec![tensor.clone()]),
         Kind::Pointwise(op) => Ok(vec![pointwise::execute(*op, operands, cx)?]),
         Kind::View(view) => Ok(vec![view::execute(view, operands, cx)?]),
-        Kind::Anchor(_) | Kind::Structural(_) | Kind::Input | Kind::Opaque { .. } => Err(NodeError::Opaque),
+        Kind::Anchor(anchor) => Ok(vec![anchor::execute(anchor, operands, cx)?]),
+        Kind::Structural(op) => structural::execute(op, node, operands, cx),
+        Kind::Input | Kind::Opaque { .. } => Err(NodeError::Opaque),
     }
 }
 

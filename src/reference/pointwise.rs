@@ -1,7 +1,7 @@
 //! Executes a pointwise op over operands that broadcast.
 
 use super::NodeError;
-use super::column::{Column, Rounding, apply};
+use super::column::{Column, Rounding, apply, from_loose};
 use super::node::Context;
 use super::strided::{CHUNK, Strided, loose_bytes};
 use crate::dtype::DType;
@@ -33,17 +33,6 @@ pub(super) fn execute(op: Op, operands: &[Tensor], cx: &Context) -> Result<Tenso
         apply(op, &columns, n, dtype, Rounding::EachStatement).write(dtype, to);
     });
     from_loose(dtype, &sizes, bytes)
-}
-
-/// A tensor of elements that have a byte each even if their type is packed.
-pub(super) fn from_loose(dtype: DType, sizes: &[usize], bytes: Vec<u8>) -> Result<Tensor, NodeError> {
-    if dtype.bytes().is_some() {
-        return Ok(Tensor::new(dtype, sizes.to_vec(), bytes.into())?);
-    }
-    let bits = dtype.bits() as usize;
-    let pack = |group: &[u8]| group.iter().enumerate().fold(0, |byte, (i, code)| byte | code << (i * bits));
-    let packed: Vec<u8> = bytes.chunks(8 / bits).map(pack).collect();
-    Ok(Tensor::new(dtype, sizes.to_vec(), packed.into())?)
 }
 
 /// The sizes that all operands broadcast to.
