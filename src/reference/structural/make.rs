@@ -220,7 +220,7 @@ fn reshape_sizes(x: &Tensor, shape: &Tensor) -> Result<Vec<usize>, NodeError> {
         });
     }
     let known = crate::tensor::count(&sizes.iter().flatten().copied().collect::<Vec<_>>()).ok_or_else(found)?;
-    let rest = if known == 0 { 0 } else { x.len() / known };
+    let rest = x.len().checked_div(known).unwrap_or(0);
     if sizes.iter().filter(|n| n.is_none()).count() > 1 {
         return Err(found());
     }

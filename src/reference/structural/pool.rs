@@ -41,8 +41,8 @@ pub(super) fn pool(of: Of, pool: &Pool, x: &Tensor, indices: bool, cx: &Context)
         let x = &values[plane * inputs..][..inputs];
         let [_, ih, iw] = window.input;
         let [od, oh, ow] = window.output;
-        let mut i = 0;
-        for (d, h, w) in (0..od).flat_map(|d| (0..oh).flat_map(move |h| (0..ow).map(move |w| (d, h, w)))) {
+        let places_of = (0..od).flat_map(|d| (0..oh).flat_map(move |h| (0..ow).map(move |w| (d, h, w))));
+        for (i, (d, h, w)) in places_of.enumerate() {
             let lines = axes[0][d].iter().flat_map(|(_, id)| axes[1][h].iter().map(move |(_, ih_at)| id * ih + ih_at));
             let under = lines.flat_map(|line| axes[2][w].iter().map(move |(_, iw_at)| line * iw + iw_at));
             to[i] = match of {
@@ -69,7 +69,6 @@ pub(super) fn pool(of: Of, pool: &Pool, x: &Tensor, indices: bool, cx: &Context)
                     sum.powf(1.0 / p as f64)
                 }
             };
-            i += 1;
         }
     };
     if outputs > 0 {
