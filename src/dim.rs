@@ -249,6 +249,36 @@ impl Dim {
         Ok(sum)
     }
 
+    /// A number the dimension can't be below, symbols being sizes (at least 0); `None` where none is evident.
+    pub fn lower_bound(&self) -> Option<i64> {
+        self.terms.iter().try_fold(self.constant, |sum, (monomial, c)| {
+            let least = match monomial.as_slice() {
+                [factor] => factor.lower_bound(),
+                // A product is bounded by its factors' bounds only where none can be negative.
+                factors => factors.iter().map(Atom::lower_bound).try_fold(1i64, |p, f| p.checked_mul(f.filter(|f| *f >= 0)?)),
+            };
+            // What is subtracted has no upper bound in general.
+            sum.checked_add(least.filter(|_| *c > 0)?.checked_mul(*c)?)
+        })
+    }
+
+    /// True if the formula has at most `limit` atoms, counted through quotients and extrema. What a model computes of its
+    /// sizes is small; a hostile model can make formulas that double with each node.
+    pub fn is_within(&self, limit: usize) -> bool {
+        self.spend(limit).is_some()
+    }
+
+    /// What is left of `budget` after counting this dimension's atoms.
+    fn spend(&self, mut budget: usize) -> Option<usize> {
+        for atom in self.terms.iter().flat_map(|(monomial, _)| monomial) {
+            budget = budget.checked_sub(1)?;
+            if let Atom::Floor(a, b) | Atom::Max(a, b) | Atom::Min(a, b) = atom {
+                budget = b.spend(a.spend(budget)?)?;
+            }
+        }
+        Some(budget)
+    }
+
     /// The symbols it depends on, added to `into`.
     pub fn symbols(&self, into: &mut std::collections::BTreeSet<String>) {
         for atom in self.terms.iter().flat_map(|(monomial, _)| monomial) {
@@ -271,6 +301,21 @@ impl Dim {
     /// Vector widths are chosen by it.
     pub fn known_divisor(&self) -> u64 {
         self.all_terms().fold(0, |g, (_, c)| gcd(g, c.unsigned_abs()))
+    }
+}
+
+impl Atom {
+    fn lower_bound(&self) -> Option<i64> {
+        match self {
+            Atom::Symbol(_) => Some(0),
+            Atom::Floor(a, b) => match (a.lower_bound()?, b.known(), b.lower_bound()?) {
+                (least, Some(divisor), _) if divisor > 0 => Some(floor(least, divisor)),
+                (0.., None, 1..) => Some(0),
+                _ => None,
+            },
+            Atom::Max(a, b) => a.lower_bound().max(b.lower_bound()),
+            Atom::Min(a, b) => Some(a.lower_bound()?.min(b.lower_bound()?)),
+        }
     }
 }
 

@@ -41,6 +41,7 @@ proptest! {
         prop_assert_eq!(a.larger(&b).unwrap().eval_signed(&s).unwrap(), x.max(y));
         prop_assert_eq!(a.floor_div(&Dim::fixed(4)).unwrap().eval_signed(&s).unwrap(), x.div_euclid(4));
         prop_assert_eq!(a.bind(&s).unwrap().known(), Some(x));
+        prop_assert!(a.lower_bound().is_none_or(|least| least <= x));
         if let (Some(q), true) = (a.div_exact(&b), y != 0) {
             prop_assert_eq!(q.eval_signed(&s).unwrap() * y, x);
         }
@@ -72,4 +73,24 @@ fn what_cannot_be_said_is_an_error() {
         Dim::symbol("n").sub(&Dim::fixed(5)).unwrap().eval(&[("n".into(), 2)].into()).unwrap_err().to_string(),
         "the dimension n - 5 is -3 for the given sizes, and a size can't be negative"
     );
+}
+
+#[test]
+fn sizes_of_convolutions_are_seen_not_to_be_negative() {
+    let h = Dim::symbol("h");
+    let out = h.sub(&Dim::ONE).unwrap().floor_div(&Dim::fixed(2)).unwrap().add(&Dim::ONE).unwrap();
+    assert_eq!(out.lower_bound(), Some(0));
+    assert_eq!(h.sub(&Dim::ONE).unwrap().lower_bound(), Some(-1));
+    assert_eq!(Dim::ONE.sub(&h).unwrap().lower_bound(), None);
+}
+
+#[test]
+fn the_size_of_a_formula_is_counted_without_walking_all_of_it() {
+    let mut d = Dim::symbol("n");
+    assert!(d.is_within(1) && !d.is_within(0));
+    for _ in 0..12 {
+        let numerator = d.add(&Dim::ONE).unwrap();
+        d = numerator.floor_div(&Dim::fixed(3)).unwrap().larger(&numerator.floor_div(&Dim::fixed(2)).unwrap()).unwrap();
+    }
+    assert!(!d.is_within(1000) && d.is_within(100_000));
 }
