@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 64;
 /// Nodes after inlining; a few functions that call each other twice could otherwise make any number.
 const MAX_NODES: usize = 1_000_000;
 
+/// Bytes of names and lists that inlining may copy; weights are shared.
+const MAX_BYTES: usize = 1 << 28;
+
 /// Operator-set versions by domain; ONNX's own domain is "".
 pub(crate) type Opsets = BTreeMap<String, i64>;
 
@@ -72,7 +75,7 @@ pub(crate) fn flatten(model: &ModelProto) -> Result<Vec<FlatNode<'_>>, OnnxError
         }
     }
     let opsets = Rc::new(opsets(&model.opset_import)?);
-    let mut inliner = Inliner { functions, nodes: Vec::new(), calls: 0 };
+    let mut inliner = Inliner { functions, nodes: Vec::new(), calls: 0, bytes: 0 };
     for node in model.graph.iter().flat_map(|graph| &graph.node) {
         inliner.add(FlatNode { node: Cow::Borrowed(node), opsets: opsets.clone() }, 0)?;
     }
@@ -83,6 +86,7 @@ struct Inliner<'a> {
     functions: BTreeMap<Key<'a>, (&'a FunctionProto, Rc<Opsets>)>,
     nodes: Vec<FlatNode<'a>>,
     calls: usize,
+    bytes: usize,
 }
 
 impl<'a> Inliner<'a> {
@@ -103,13 +107,25 @@ impl<'a> Inliner<'a> {
         if self.calls > MAX_NODES {
             return Err(fail(format!("inlining functions takes more than {MAX_NODES} calls")));
         }
-        let call = Call::new(&node.node, function, self.calls).map_err(fail)?;
+        let call = Call::new(&node.node, function, self.calls).map_err(&fail)?;
         for inner in &function.node {
             let renamed = call.instantiate(inner).map_err(|what| OnnxError::Node { node: label(inner), what })?;
+            self.bytes += weight(&renamed);
+            if self.bytes > MAX_BYTES {
+                return Err(fail(format!("inlining functions copies more than {MAX_BYTES} bytes of names")));
+            }
             self.add(FlatNode { node: Cow::Owned(renamed), opsets: opsets.clone() }, depth + 1)?;
         }
         Ok(())
     }
+}
+
+/// Bytes of a node that were copied to make it: names, lists and subgraphs, not tensors.
+fn weight(node: &NodeProto) -> usize {
+    let names = node.input.iter().chain(&node.output).map(|name| name.len() + 24).sum::<usize>() + node.name().len();
+    let lists = node.attribute.iter().map(|a| 4 * a.floats.len() + 8 * a.ints.len() + 64);
+    let graphs = node.attribute.iter().flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs));
+    names + lists.sum::<usize>() + graphs.map(|g| g.node.iter().map(weight).sum::<usize>()).sum::<usize>()
 }
 
 /// One call of a function: what its names and attributes stand for.
@@ -144,6 +160,7 @@ impl<'c> Call<'c> {
             function.attribute_proto.iter().map(|a| (a.name(), a)).collect();
         attributes.extend(node.attribute.iter().map(|a| (a.name(), a)));
         let title = if node.name().is_empty() { node.op_type() } else { node.name() };
+        let title: String = title.chars().take(64).collect();
         Ok(Self { names, attributes, prefix: format!("{title}#{number}/") })
     }
 

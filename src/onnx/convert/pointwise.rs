@@ -1,0 +1,256 @@
+//! Element-wise operators. Most are found in the op table by their ONNX name; here are those whose inputs or attributes
+//! changed over the operator sets, that take any number of inputs, or that are several ops in one.
+
+use super::*;
+use crate::onnx::attributes::domain;
+use crate::op::{self, Row};
+use crate::scalar::{Number, Scalar};
+use crate::tensor::Tensor;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// The rows of the op table by ONNX domain and name.
+fn rows() -> &'static HashMap<(&'static str, &'static str), (&'static Row, u32)> {
+    static ROWS: OnceLock<HashMap<(&str, &str), (&Row, u32)>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let names = |row: &'static Row| row.onnx.iter().map(move |o| ((o.domain, o.op_type), (row, o.since)));
+        // A later row of the same name does not displace the first, which has the operator's default attributes.
+        op::table().flat_map(names).fold(HashMap::new(), |mut map, (name, row)| {
+            map.entry(name).or_insert(row);
+            map
+        })
+    })
+}
+
+/// The row that means what the node says in its version, if there is one.
+fn row_for(cx: &Cx) -> Option<&'static Row> {
+    let (row, since) = rows().get(&(domain(cx.node), cx.op_type()))?;
+    (cx.version >= i64::from(*since)).then_some(row)
+}
+
+/// A row by its name in the table; `None` if the table has no such op.
+pub(super) fn named(name: &str) -> Option<Op> {
+    op::find(name).map(Op::new)
+}
+
+/// A row that an expansion needs.
+pub(super) fn need(name: &str) -> Result<Op, Stop> {
+    match named(name) {
+        Some(op) => Ok(op),
+        None => opaque(format!("the op table has no {name}"), vec![]),
+    }
+}
+
+/// A constant of one element of `like`'s type.
+pub(super) fn scalar(cx: &mut Cx, like: Value, x: f64) -> Result<Value, Stop> {
+    match cx.dtype(like) {
+        Some(dtype) => Ok(cx.constant(Tensor::scalar(Scalar::new(dtype, Number::Float(x))))),
+        None => opaque("the element type of its input is not known", vec![Type { dtype: None, shape: cx.shape(like) }]),
+    }
+}
+
+/// An f32 constant, as the params of the op table are.
+pub(super) fn param(cx: &mut Cx, x: f32) -> Value {
+    cx.constant(Tensor::scalar(Scalar::f32(x)))
+}
+
+/// The node as a row of the op table: inputs in order, then attributes as constants.
+pub(super) fn by_table(cx: &mut Cx) -> Done {
+    let Some(row) = row_for(cx) else {
+        return opaque(format!("the operator {} is not known", super::super::attributes::op_name(cx.node)), vec![]);
+    };
+    cx.at_most(row.operands.len())?;
+    let mut operands = (0..row.operands.len()).map(|slot| cx.input(slot)).collect::<Result<Vec<_>, _>>()?;
+    for p in row.params {
+        let given = cx.attributes.float(p.name)?.or(p.default);
+        let value = cx.attributes.required(p.name, given)?;
+        operands.push(param(cx, value));
+    }
+    let y = cx.pointwise(Op::new(row), &operands)?;
+    cx.finish(0, y)
+}
+
+pub(super) fn identity(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    cx.finish(0, x)
+}
+
+/// At inference a Dropout gives its input, and a mask that is true everywhere.
+pub(super) fn dropout(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let training = cx.optional(2).map(|flag| cx.ints(flag));
+    if !matches!(training.as_ref().map(|t| t.as_deref()), None | Some(Some([0]))) {
+        let shape = cx.shape(x);
+        let mask = Type { dtype: Some(DType::Bool), shape };
+        return opaque("it drops at random: training_mode is not false", vec![cx.ty(x), mask]);
+    }
+    if cx.wants(1) {
+        let shape = cx.need_shape(x)?;
+        let dtype = if cx.version < 10 { cx.dtype(x).unwrap_or(DType::Bool) } else { DType::Bool };
+        let yes = cx.constant(Tensor::scalar(Scalar::new(dtype, Number::Int(1))));
+        let mask = cx.view(View::Expand { to: shape.clone() }, &[yes], shape);
+        cx.finish(1, mask)?;
+    }
+    cx.finish(0, x)
+}
+
+/// Max, Min, Sum and Mean of any number of inputs, as a chain of binary ops in the order of the inputs.
+pub(super) fn variadic(cx: &mut Cx) -> Done {
+    let inputs = cx.all_inputs()?;
+    let op = match cx.op_type() {
+        "Max" => need("max")?,
+        "Min" => need("min")?,
+        _ => need("add")?,
+    };
+    let mut y = inputs[0];
+    for &x in &inputs[1..] {
+        y = cx.pointwise(op, &[y, x])?;
+    }
+    if cx.op_type() == "Mean" && inputs.len() > 1 {
+        let count = scalar(cx, y, inputs.len() as f64)?;
+        y = cx.pointwise(need("div")?, &[y, count])?;
+    }
+    cx.finish(0, y)
+}
+
+/// Clip's bounds are attributes before opset 11 and inputs since; either may be left out.
+pub(super) fn clip(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let (min, max) = if cx.version < 11 {
+        let bound = |cx: &mut Cx, name: &str| -> Result<Option<Value>, Stop> {
+            // Exporters write the default, the largest float, for "no bound".
+            let given = cx.attributes.float(name)?.filter(|x| x.abs() < f32::MAX);
+            given.map(|b| scalar(cx, x, b.into())).transpose()
+        };
+        cx.at_most(1)?;
+        (bound(cx, "min")?, bound(cx, "max")?)
+    } else {
+        cx.at_most(3)?;
+        (cx.optional(1), cx.optional(2))
+    };
+    let y = match (min, max) {
+        (Some(min), Some(max)) => match named("clip") {
+            Some(clip) => cx.pointwise(clip, &[x, min, max])?,
+            None => {
+                let raised = cx.pointwise(need("max")?, &[x, min])?;
+                cx.pointwise(need("min")?, &[raised, max])?
+            }
+        },
+        (Some(min), None) => cx.pointwise(need("max")?, &[x, min])?,
+        (None, Some(max)) => cx.pointwise(need("min")?, &[x, max])?,
+        (None, None) => x,
+    };
+    cx.finish(0, y)
+}
+
+pub(super) fn cast(cx: &mut Cx) -> Done {
+    let to = cx.attributes.int("to")?;
+    let to = cx.attributes.required("to", to)?;
+    let x = cx.input(0)?;
+    let dtype = i32::try_from(to).ok().and_then(DType::from_onnx);
+    cast_to(cx, x, dtype)
+}
+
+pub(super) fn cast_like(cx: &mut Cx) -> Done {
+    let (x, like) = (cx.input(0)?, cx.input(1)?);
+    let dtype = cx.dtype(like);
+    cast_to(cx, x, dtype)
+}
+
+fn cast_to(cx: &mut Cx, x: Value, to: Option<DType>) -> Done {
+    let shape = cx.shape(x);
+    let Some(dtype) = to else {
+        return opaque("it casts to a type that is no number here", vec![Type { dtype: None, shape }]);
+    };
+    let narrow_float = dtype.is_float() && !dtype.is_arithmetic_float();
+    if narrow_float && !cx.attributes.flag("saturate", true)? {
+        return opaque("it casts to an 8-bit float without saturation", vec![Type { dtype: Some(dtype), shape }]);
+    }
+    if dtype == DType::F8E8M0 && cx.attributes.string_or("round_mode", "up")? != "up" {
+        return opaque("it casts to f8e8m0 and does not round up", vec![Type { dtype: Some(dtype), shape }]);
+    }
+    let y = cx.pointwise(Op::to(&op::CAST, dtype), &[x])?;
+    cx.finish(0, y)
+}
+
+/// The same bits as another type of the same width.
+pub(super) fn bit_cast(cx: &mut Cx) -> Done {
+    let to = cx.attributes.int("to")?;
+    let to = cx.attributes.required("to", to)?;
+    let x = cx.input(0)?;
+    let dtype = i32::try_from(to).ok().and_then(DType::from_onnx);
+    let ty = Type { dtype, shape: cx.shape(x) };
+    match (row_for(cx), dtype) {
+        (Some(row), Some(dtype)) => {
+            let y = cx.pointwise(Op::to(row, dtype), &[x])?;
+            cx.finish(0, y)
+        }
+        _ => opaque("its bits mean no number here", vec![ty]),
+    }
+}
+
+pub(super) fn gelu(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let op = match cx.attributes.string_or("approximate", "none")? {
+        "none" => need("gelu")?,
+        "tanh" => need("gelu_tanh")?,
+        other => return Err(cx.attributes.error("approximate", format!("{other:?}"), "\"none\" or \"tanh\"").into()),
+    };
+    let y = cx.pointwise(op, &[x])?;
+    cx.finish(0, y)
+}
+
+/// x·σ(alpha·x)
+pub(super) fn swish(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let alpha = cx.attributes.float_or("alpha", 1.0)?;
+    let y = scaled_silu(cx, x, alpha)?;
+    cx.finish(0, y)
+}
+
+/// x·σ(alpha·x), for which the table has a row where alpha is 1.
+pub(super) fn scaled_silu(cx: &mut Cx, x: Value, alpha: f32) -> Result<Value, Stop> {
+    if alpha == 1.0 {
+        return cx.pointwise(Op::new(&op::SILU), &[x]);
+    }
+    let alpha = scalar(cx, x, alpha.into())?;
+    let scaled = cx.pointwise(Op::new(&op::MUL), &[x, alpha])?;
+    let gate = cx.pointwise(Op::new(&op::SIGMOID), &[scaled])?;
+    cx.pointwise(Op::new(&op::MUL), &[x, gate])
+}
+
+/// IsInf can be asked for one sign only.
+pub(super) fn is_inf(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let (above, below) = (cx.attributes.flag("detect_positive", true)?, cx.attributes.flag("detect_negative", true)?);
+    let limit = match (above, below) {
+        (true, true) => return by_table(cx),
+        (true, false) => f64::INFINITY,
+        (false, true) => f64::NEG_INFINITY,
+        // Nothing is asked for, and nothing but NaN differs from itself: x == x and not so.
+        (false, false) => f64::NAN,
+    };
+    let limit = scalar(cx, x, limit)?;
+    let y = cx.pointwise(need("equal")?, &[x, limit])?;
+    cx.finish(0, y)
+}
+
+/// With `fmod` the result has the dividend's sign, as in C; without, the divisor's, as in Python.
+pub(super) fn modulo(cx: &mut Cx) -> Done {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    let op = need(if cx.attributes.flag("fmod", false)? { "fmod" } else { "mod" })?;
+    let y = cx.pointwise(op, &[a, b])?;
+    cx.finish(0, y)
+}
+
+pub(super) fn bit_shift(cx: &mut Cx) -> Done {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    let direction = cx.attributes.string("direction")?;
+    let op = match cx.attributes.required("direction", direction)? {
+        "LEFT" => need("shift_left")?,
+        "RIGHT" => need("shift_right")?,
+        other => return Err(cx.attributes.error("direction", format!("{other:?}"), "\"LEFT\" or \"RIGHT\"").into()),
+    };
+    let y = cx.pointwise(op, &[a, b])?;
+    cx.finish(0, y)
+}
