@@ -249,16 +249,19 @@ impl Dim {
         Ok(sum)
     }
 
-    /// A number the dimension can't be below, symbols being sizes (at least 0); `None` where none is evident.
-    pub fn lower_bound(&self) -> Option<i64> {
+    /// A number the dimension can't be below, `least` saying that of each symbol; `None` where none is evident.
+    pub fn lower_bound(&self, least: &dyn Fn(&str) -> i64) -> Option<i64> {
         self.terms.iter().try_fold(self.constant, |sum, (monomial, c)| {
-            let least = match monomial.as_slice() {
-                [factor] => factor.lower_bound(),
+            let bound = match monomial.as_slice() {
+                [factor] => factor.lower_bound(least),
                 // A product is bounded by its factors' bounds only where none can be negative.
-                factors => factors.iter().map(Atom::lower_bound).try_fold(1i64, |p, f| p.checked_mul(f.filter(|f| *f >= 0)?)),
+                factors => factors
+                    .iter()
+                    .map(|f| f.lower_bound(least))
+                    .try_fold(1i64, |p, f| p.checked_mul(f.filter(|f| *f >= 0)?)),
             };
             // What is subtracted has no upper bound in general.
-            sum.checked_add(least.filter(|_| *c > 0)?.checked_mul(*c)?)
+            sum.checked_add(bound.filter(|_| *c > 0)?.checked_mul(*c)?)
         })
     }
 
@@ -305,16 +308,16 @@ impl Dim {
 }
 
 impl Atom {
-    fn lower_bound(&self) -> Option<i64> {
+    fn lower_bound(&self, least: &dyn Fn(&str) -> i64) -> Option<i64> {
         match self {
-            Atom::Symbol(_) => Some(0),
-            Atom::Floor(a, b) => match (a.lower_bound()?, b.known(), b.lower_bound()?) {
-                (least, Some(divisor), _) if divisor > 0 => Some(floor(least, divisor)),
+            Atom::Symbol(name) => Some(least(name)),
+            Atom::Floor(a, b) => match (a.lower_bound(least)?, b.known(), b.lower_bound(least)?) {
+                (bound, Some(divisor), _) if divisor > 0 => Some(floor(bound, divisor)),
                 (0.., None, 1..) => Some(0),
                 _ => None,
             },
-            Atom::Max(a, b) => a.lower_bound().max(b.lower_bound()),
-            Atom::Min(a, b) => Some(a.lower_bound()?.min(b.lower_bound()?)),
+            Atom::Max(a, b) => a.lower_bound(least).max(b.lower_bound(least)),
+            Atom::Min(a, b) => Some(a.lower_bound(least)?.min(b.lower_bound(least)?)),
         }
     }
 }

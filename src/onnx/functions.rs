@@ -101,7 +101,9 @@ impl<'a> Inliner<'a> {
         };
         let fail = |what: String| OnnxError::Node { node: label(&node.node), what };
         if depth == MAX_DEPTH {
-            return Err(fail(format!("its function calls functions more than {MAX_DEPTH} deep (does one call itself?)")));
+            return Err(fail(format!(
+                "its function calls functions more than {MAX_DEPTH} deep (does one call itself?)"
+            )));
         }
         self.calls += 1;
         if self.calls > MAX_NODES {

@@ -4,23 +4,50 @@
 //! second operand are. An element is a number, or a formula in the model's symbolic sizes, or unknown. Floats take part,
 //! since sizes are scaled through them (`Cast`, `Mul` by 2.0, `Floor`, `Cast`).
 
-use crate::dim::Dim;
+use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
 use crate::op::Op;
 use crate::scalar::Number;
 use crate::tensor::{Tensor, count};
 use crate::view::View;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Larger tensors are not looked into: shapes are small.
+/// Larger tensors are not looked into: shapes are small, and so are the scales that sizes are multiplied by.
 pub(crate) const LARGEST: usize = 1024;
+const LARGEST_FLOAT: usize = 64;
 /// Atoms in a formula. What comes out larger is treated as unknown.
 pub(crate) const LONGEST_FORMULA: usize = 128;
+
+/// What is known of the model's symbolic sizes: those of its inputs are at least 1, those that depend on data may be 0.
+///
+/// An input with an empty axis would still be refused or computed right wherever a size comes out negative; it is only in
+/// comparisons that a model makes of its own sizes that it could be taken for a full one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sizes(pub(crate) BTreeSet<String>);
+
+impl Sizes {
+    pub(crate) fn least(&self, dim: &Dim) -> Option<i64> {
+        dim.lower_bound(&|name| i64::from(self.0.contains(name)))
+    }
+
+    pub(crate) fn is_at_least(&self, dim: &Dim, least: i64) -> bool {
+        self.least(dim).is_some_and(|bound| bound >= least)
+    }
+
+    /// max(0, dim), written only where it may matter.
+    pub(crate) fn not_negative(&self, dim: Dim) -> Result<Dim, DimError> {
+        if self.is_at_least(&dim, 0) { Ok(dim) } else { dim.larger(&Dim::ZERO) }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Elem {
     /// `num / den`, exactly; `den` > 0, and 1 for integers and bools.
-    Exact { num: Dim, den: i64 },
+    Exact {
+        num: Dim,
+        den: i64,
+    },
     /// A float that is not such a fraction.
     Real(f64),
     Unknown,
@@ -91,7 +118,13 @@ pub(crate) struct Known {
 impl Known {
     /// `None` if it would be too large, or the elements do not fill the sizes.
     pub(crate) fn new(dtype: DType, sizes: Vec<usize>, elems: Vec<Elem>) -> Option<Known> {
-        (elems.len() <= LARGEST && count(&sizes) == Some(elems.len())).then(|| Known { dtype, sizes, elems: elems.into() })
+        let fits = elems.len() <= Known::most(dtype) && count(&sizes) == Some(elems.len());
+        fits.then(|| Known { dtype, sizes, elems: elems.into() })
+    }
+
+    /// Elements that are followed at most.
+    pub(crate) fn most(dtype: DType) -> usize {
+        if dtype.is_float() { LARGEST_FLOAT } else { LARGEST }
     }
 
     /// A list of integers.
@@ -105,7 +138,7 @@ impl Known {
     }
 
     pub(crate) fn of(tensor: &Tensor) -> Option<Known> {
-        if tensor.len() > LARGEST {
+        if tensor.len() > Known::most(tensor.dtype()) {
             return None;
         }
         Known::new(tensor.dtype(), tensor.sizes().to_vec(), tensor.numbers().map(Elem::number).collect())
@@ -207,19 +240,19 @@ pub(crate) fn view(view: &View, operands: &[Known], sizes: &[usize]) -> Option<K
 }
 
 /// What a pointwise op makes of known operands: numbers by the op's own meaning, formulas by what is sure of sizes.
-pub(crate) fn pointwise(op: Op, operands: &[Known], sizes: &[usize], result: DType) -> Option<Known> {
+pub(crate) fn pointwise(op: Op, operands: &[Known], sizes: &[usize], result: DType, symbols: &Sizes) -> Option<Known> {
     let elems = indices(sizes)?.map(|index| {
         let at = operands.iter().map(|k| k.broadcast_at(&index)).collect::<Option<Vec<_>>>()?;
         let numbers = at.iter().zip(operands).map(|(e, k)| e.value(k.dtype)).collect::<Option<Vec<_>>>();
         Some(match numbers {
             Some(numbers) => Elem::number(op.eval(&numbers, result)),
-            None => formula(op, &at, operands.first()?.dtype, result).unwrap_or(Elem::Unknown),
+            None => formula(op, &at, operands.first()?.dtype, result, symbols).unwrap_or(Elem::Unknown),
         })
     });
     Known::new(result, sizes.to_vec(), elems.collect::<Option<_>>()?)
 }
 
-fn formula(op: Op, x: &[&Elem], from: DType, result: DType) -> Option<Elem> {
+fn formula(op: Op, x: &[&Elem], from: DType, result: DType, symbols: &Sizes) -> Option<Elem> {
     if op.name() == "where" {
         return match x[0].dim().and_then(Dim::known) {
             Some(condition) => Some(if condition != 0 { x[1].clone() } else { x[2].clone() }),
@@ -227,7 +260,7 @@ fn formula(op: Op, x: &[&Elem], from: DType, result: DType) -> Option<Elem> {
         };
     }
     let Elem::Exact { num: a, den: p } = x.first()? else { return None };
-    let Some(second) = x.get(1) else { return unary(op, a, *p, from, result) };
+    let Some(second) = x.get(1) else { return unary(op, a, *p, from, result, symbols) };
     let Elem::Exact { num: b, den: q } = second else { return None };
     // Both over the same denominator.
     let (c, d) = (a.mul(&Dim::fixed(*q)).ok()?, b.mul(&Dim::fixed(*p)).ok()?);
@@ -236,9 +269,10 @@ fn formula(op: Op, x: &[&Elem], from: DType, result: DType) -> Option<Elem> {
     let compare = |wanted: fn(std::cmp::Ordering) -> bool| {
         let sign = difference.known().map(|n| n.cmp(&0));
         // Where the sign is known in one direction only, both orders that are left must agree.
-        let above = difference.lower_bound().is_some_and(|least| least > 0);
-        let below = || d.sub(&c).ok()?.lower_bound().filter(|least| *least > 0);
-        let sign = sign.or(above.then_some(std::cmp::Ordering::Greater)).or(below().map(|_| std::cmp::Ordering::Less))?;
+        let above = symbols.is_at_least(&difference, 1);
+        let below = || d.sub(&c).ok().filter(|negated| symbols.is_at_least(negated, 1));
+        let sign =
+            sign.or(above.then_some(std::cmp::Ordering::Greater)).or(below().map(|_| std::cmp::Ordering::Less))?;
         Some(Elem::bool(wanted(sign)))
     };
     match op.name() {
@@ -253,7 +287,7 @@ fn formula(op: Op, x: &[&Elem], from: DType, result: DType) -> Option<Elem> {
             _ => None,
         },
         // Integer division truncates, which is the floor where nothing is negative.
-        "div" if c.lower_bound()? >= 0 && d.lower_bound()? >= 0 => Some(Elem::int(c.floor_div(&d).ok()?)),
+        "div" if symbols.is_at_least(&c, 0) && symbols.is_at_least(&d, 1) => Some(Elem::int(c.floor_div(&d).ok()?)),
         "mod" | "fmod" => c.div_exact(&d).map(|_| Elem::int(Dim::ZERO)),
         "equal" => compare(|o| o.is_eq()),
         "less" => compare(|o| o.is_lt()),
@@ -264,19 +298,19 @@ fn formula(op: Op, x: &[&Elem], from: DType, result: DType) -> Option<Elem> {
     }
 }
 
-fn unary(op: Op, a: &Dim, den: i64, from: DType, result: DType) -> Option<Elem> {
+fn unary(op: Op, a: &Dim, den: i64, from: DType, result: DType, symbols: &Sizes) -> Option<Elem> {
     let by = Dim::fixed(den);
     match op.name() {
         "neg" => Some(Elem::exact(Dim::ZERO.sub(a).ok()?, den)),
         "floor" => Some(Elem::int(a.floor_div(&by).ok()?)),
         "ceil" => Some(Elem::int(a.ceil_div(&by).ok()?)),
-        "abs" | "relu" if a.lower_bound()? >= 0 => Some(Elem::exact(a.clone(), den)),
-        "cast" if result == DType::Bool => (a.lower_bound()? > 0).then(|| Elem::bool(true)),
+        "abs" | "relu" if symbols.is_at_least(a, 0) => Some(Elem::exact(a.clone(), den)),
+        "cast" if result == DType::Bool => symbols.is_at_least(a, 1).then(|| Elem::bool(true)),
         "cast" if result.is_arithmetic_float() || !from.is_float() && result.bits() >= 32 => {
             Some(Elem::exact(a.clone(), den))
         }
         // Toward zero, which is the floor where nothing is negative.
-        "cast" if !result.is_float() && result.bits() >= 32 && (den == 1 || a.lower_bound()? >= 0) => {
+        "cast" if !result.is_float() && result.bits() >= 32 && (den == 1 || symbols.is_at_least(a, 0)) => {
             Some(Elem::int(a.floor_div(&by).ok()?))
         }
         _ => None,

@@ -14,7 +14,9 @@ pub(super) struct Checked {
 /// Checks x (N, C, spatial…) against w (M, C/groups, kernel…); an opaque outcome has the result's shape.
 pub(super) fn check(cx: &mut Cx, x: Value, w: Value, dtype: Option<DType>, bias: bool) -> Result<Checked, Stop> {
     let Some(from) = cx.shape(x) else { return opaque("the shape of its input is not known", vec![of_dtype(dtype)]) };
-    let Some(weights) = cx.shape(w) else { return opaque("the shape of its weights is not known", vec![of_dtype(dtype)]) };
+    let Some(weights) = cx.shape(w) else {
+        return opaque("the shape of its weights is not known", vec![of_dtype(dtype)]);
+    };
     if from.rank() < 3 || weights.rank() != from.rank() {
         return Err(Stop::Broken(format!("it convolves {from} with weights {weights}")));
     }

@@ -1,20 +1,20 @@
 //! ONNX Runtime's own operators (`com.microsoft`): those that are element-wise or quantized; of the rest, the types where they
 //! are plain.
 
-use super::pointwise::{by_table, need, scaled_silu};
+use super::pointwise::{by_table, scaled_silu};
 use super::quant::{Layout, finish_codes, real_input};
 use super::*;
-use crate::op;
+use crate::op::{self, Row};
 use crate::structural::Reduction;
 
 pub(super) fn convert(cx: &mut Cx) -> Done {
     match cx.op_type() {
         "QuantizeLinear" => quant::quantize(cx),
         "DequantizeLinear" => quant::dequantize(cx),
-        "Gelu" => with_bias(cx, "gelu", false),
-        "BiasGelu" => with_bias(cx, "gelu", true),
+        "Gelu" => with_bias(cx, &op::GELU, false),
+        "BiasGelu" => with_bias(cx, &op::GELU, true),
         // Despite its name FastGelu is Gelu by tanh.
-        "FastGelu" => with_bias(cx, "gelu_tanh", cx.optional(1).is_some()),
+        "FastGelu" => with_bias(cx, &op::GELU_TANH, cx.optional(1).is_some()),
         "BiasAdd" => bias_add(cx),
         "QuickGelu" => {
             let x = cx.input(0)?;
@@ -47,13 +47,13 @@ fn cut(cx: &mut Cx) -> Done {
     opaque(format!("{} is not looked into", cx.op_type()), vec![])
 }
 
-fn with_bias(cx: &mut Cx, gelu: &str, biased: bool) -> Done {
+fn with_bias(cx: &mut Cx, gelu: &'static Row, biased: bool) -> Done {
     let mut x = cx.input(0)?;
     if biased {
         let bias = cx.input(1)?;
         x = cx.pointwise(Op::new(&op::ADD), &[x, bias])?;
     }
-    let y = cx.pointwise(need(gelu)?, &[x])?;
+    let y = cx.pointwise(Op::new(gelu), &[x])?;
     cx.finish(0, y)
 }
 

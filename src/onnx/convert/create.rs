@@ -1,7 +1,7 @@
 //! Operators that make tensors: constants, shapes, ranges, random numbers.
 
 use super::*;
-use crate::onnx::known::{Elem, Known, LARGEST};
+use crate::onnx::known::{Elem, Known, LARGEST, Sizes};
 use crate::scalar::{Number, Scalar};
 use crate::tensor::Tensor;
 
@@ -64,7 +64,7 @@ pub(super) fn range(cx: &mut Cx) -> Done {
     let known = cx.all_known(&operands);
     let elems = known.as_ref().and_then(|k| Some([k[0].elems.first()?, k[1].elems.first()?, k[2].elems.first()?]));
     let size = match elems {
-        Some([start, limit, delta]) => length(start, limit, delta, dtype)?,
+        Some([start, limit, delta]) => length(start, limit, delta, dtype, &cx.scope.sizes)?,
         None => None,
     };
     let values = size.as_ref().and_then(Dim::known).zip(elems).and_then(|(n, [start, _, delta])| {
@@ -83,15 +83,21 @@ pub(super) fn range(cx: &mut Cx) -> Done {
 }
 
 /// max(0, ⌈(limit − start) / delta⌉)
-fn length(start: &Elem, limit: &Elem, delta: &Elem, dtype: Option<DType>) -> Result<Option<Dim>, Stop> {
+fn length(
+    start: &Elem,
+    limit: &Elem,
+    delta: &Elem,
+    dtype: Option<DType>,
+    symbols: &Sizes,
+) -> Result<Option<Dim>, Stop> {
     if let (Some(start), Some(limit), Some(delta)) = (start.dim(), limit.dim(), delta.dim()) {
         let (span, step) = (limit.sub(start)?, delta.known());
         return Ok(match step {
             Some(0) => return Err(Stop::Broken("its delta is 0".into())),
-            Some(step) if step > 0 => Some(span.ceil_div(&Dim::fixed(step))?.larger(&Dim::ZERO)?),
+            Some(step) if step > 0 => Some(symbols.not_negative(span.ceil_div(&Dim::fixed(step))?)?),
             Some(step) => {
                 let (span, step) = (Dim::ZERO.sub(&span)?, Dim::ZERO.sub(&Dim::fixed(step))?);
-                Some(span.ceil_div(&step)?.larger(&Dim::ZERO)?)
+                Some(symbols.not_negative(span.ceil_div(&step)?)?)
             }
             None => None,
         });
@@ -134,7 +140,17 @@ pub(super) fn size(cx: &mut Cx) -> Done {
     cx.finish(0, y)
 }
 
-/// Random numbers and identity matrices: types only.
+/// Ones on a diagonal, zeros elsewhere.
+pub(super) fn eye_like(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let stated = cx.attributes.int("dtype")?.map(|n| i32::try_from(n).ok().and_then(DType::from_onnx));
+    let ty = Type { dtype: stated.unwrap_or(cx.dtype(x)), shape: cx.shape(x) };
+    let k = cx.attributes.int_or("k", 0)?;
+    let y = cx.structural(Structural::EyeLike { k }, ty, &[x]);
+    cx.finish(0, y)
+}
+
+/// Random numbers: types only.
 pub(super) fn generated(cx: &mut Cx) -> Done {
     let stated = cx.attributes.int("dtype")?.map(|n| i32::try_from(n).ok().and_then(DType::from_onnx));
     let like = cx.optional(0).map(|x| cx.ty(x)).unwrap_or_default();

@@ -32,7 +32,8 @@ fn gathered(x: &Known, indices: &Known, axis: usize, sizes: &[usize]) -> Option<
         let (place, tail) = rest.split_at(depth);
         let flat: usize = place.iter().zip(&at).map(|(i, s)| i * s).sum();
         let chosen = indices.elems.get(flat)?.dim()?.known()?;
-        let chosen = usize::try_from(if chosen < 0 { chosen + size } else { chosen }).ok().filter(|c| *c < size as usize)?;
+        let chosen =
+            usize::try_from(if chosen < 0 { chosen + size } else { chosen }).ok().filter(|c| *c < size as usize)?;
         let full = head.iter().chain([&chosen]).chain(tail);
         Some(full.zip(&steps).map(|(i, s)| i * s).sum())
     })
@@ -186,6 +187,45 @@ pub(super) fn trilu(cx: &mut Cx) -> Done {
     cx.finish(0, y)
 }
 
+/// The elements or slices whose condition is true, as many as there are.
+pub(super) fn compress(cx: &mut Cx) -> Done {
+    let operands = [cx.input(0)?, cx.input(1)?];
+    let shape = cx.need_shape(operands[0])?;
+    let (axis, to) = match cx.attributes.int("axis")? {
+        Some(axis) => {
+            let axis = cx.axis(axis, shape.rank())?;
+            let mut to = shape;
+            to.0[axis] = cx.fresh(0, axis);
+            (Some(axis), to)
+        }
+        None => (None, cx.fresh_shape(0, 1)),
+    };
+    let ty = typed(cx.dtype(operands[0]), to);
+    let y = cx.structural(Structural::Compress { axis }, ty, &operands);
+    cx.finish(0, y)
+}
+
+pub(super) fn reverse_sequence(cx: &mut Cx) -> Done {
+    let operands = [cx.input(0)?, cx.input(1)?];
+    let ty = cx.ty(operands[0]);
+    let rank = cx.need_shape(operands[0])?.rank();
+    let (batch, time) = (cx.attributes.int_or("batch_axis", 1)?, cx.attributes.int_or("time_axis", 0)?);
+    let op = Structural::ReverseSequence { batch_axis: cx.axis(batch, rank)?, time_axis: cx.axis(time, rank)? };
+    let y = cx.structural(op, ty, &operands);
+    cx.finish(0, y)
+}
+
+pub(super) fn det(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let shape = cx.need_shape(x)?;
+    if shape.rank() < 2 {
+        return Err(Stop::Broken(format!("{shape} holds no matrices")));
+    }
+    let ty = typed(cx.dtype(x), Shape(shape[..shape.rank() - 2].to_vec()));
+    let y = cx.structural(Structural::Det, ty, &[x]);
+    cx.finish(0, y)
+}
+
 /// Operators that stay opaque, with the types of their results.
 pub(super) fn types_only(cx: &mut Cx) -> Done {
     let op = cx.op_type();
@@ -194,16 +234,7 @@ pub(super) fn types_only(cx: &mut Cx) -> Done {
     let other = |cx: &Cx, slot: usize| cx.optional(slot).and_then(|v| cx.shape(v));
     let i64s = Some(DType::I64);
     let types = match op {
-        "ReverseSequence" | "RotaryEmbedding" => vec![cx.ty(x)],
-        "Compress" => match (cx.attributes.int("axis")?, shape) {
-            (Some(axis), Some(mut shape)) => {
-                let axis = cx.axis(axis, shape.rank())?;
-                shape.0[axis] = cx.fresh(0, axis);
-                vec![typed(dtype, shape)]
-            }
-            (None, _) => vec![typed(dtype, cx.fresh_shape(0, 1))],
-            _ => vec![of_dtype(dtype)],
-        },
+        "RotaryEmbedding" => vec![cx.ty(x)],
         "Unique" => {
             let count = cx.fresh(0, 0);
             let list = typed(i64s, Shape(vec![count.clone()]));
@@ -238,10 +269,6 @@ pub(super) fn types_only(cx: &mut Cx) -> Done {
             let to = shape.zip(grid).filter(|(x, g)| x.rank() > 2 && x.rank() == g.rank());
             let to = to.map(|(x, g)| x[..2].iter().chain(&g[1..g.rank() - 1]).cloned().collect());
             vec![Type { dtype, shape: to }]
-        }
-        "Det" => {
-            let outer = shape.filter(|s| s.rank() >= 2).map(|s| Shape(s[..s.rank() - 2].to_vec()));
-            vec![Type { dtype, shape: outer }]
         }
         _ => vec![of_dtype(dtype)],
     };

@@ -136,7 +136,8 @@ pub(super) fn einsum(cx: &mut Cx) -> Done {
     let equation = cx.attributes.string("equation")?;
     let equation = cx.attributes.required("equation", equation)?;
     let dtype = cx.dtype(inputs[0]);
-    let wrong = |cx: &Cx, expected: &str| Stop::Error(cx.attributes.error("equation", format!("{equation:?}"), expected));
+    let wrong =
+        |cx: &Cx, expected: &str| Stop::Error(cx.attributes.error("equation", format!("{equation:?}"), expected));
     let text: String = equation.chars().filter(|c| !c.is_whitespace()).take(4096).collect();
     let (terms, result) = match text.split_once("->") {
         Some((terms, result)) => (terms.to_string(), Some(result.to_string())),

@@ -48,8 +48,10 @@ fn standard(cx: &mut Cx) -> Done {
         "Range" => create::range(cx),
         "Shape" => create::shape(cx),
         "Size" => create::size(cx),
-        "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "RandomNormal" | "RandomUniform"
-        | "Multinomial" => create::generated(cx),
+        "EyeLike" => create::eye_like(cx),
+        "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "RandomNormal" | "RandomUniform" | "Multinomial" => {
+            create::generated(cx)
+        }
         "Reshape" => views::reshape(cx),
         "Flatten" => views::flatten(cx),
         "Squeeze" => views::squeeze(cx),
@@ -98,8 +100,11 @@ fn standard(cx: &mut Cx) -> Done {
         "NonZero" => index::non_zero(cx),
         "OneHot" => index::one_hot(cx),
         "Trilu" => index::trilu(cx),
-        "Compress" | "Unique" | "NonMaxSuppression" | "RoiAlign" | "MaxRoiPool" | "GridSample" | "ReverseSequence"
-        | "Det" | "AffineGrid" | "CenterCropPad" | "DeformConv" | "MaxUnpool" | "RotaryEmbedding" => index::types_only(cx),
+        "Compress" => index::compress(cx),
+        "ReverseSequence" => index::reverse_sequence(cx),
+        "Det" => index::det(cx),
+        "Unique" | "NonMaxSuppression" | "RoiAlign" | "MaxRoiPool" | "GridSample" | "AffineGrid" | "CenterCropPad"
+        | "DeformConv" | "MaxUnpool" | "RotaryEmbedding" => index::types_only(cx),
         "LSTM" | "GRU" | "RNN" => recurrent::convert(cx),
         "If" => control::branch(cx),
         "Loop" | "Scan" => control::repeat(cx),

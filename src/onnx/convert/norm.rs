@@ -1,8 +1,8 @@
 //! Normalisation and softmax.
 
-use super::pointwise::{need, param, scalar};
+use super::pointwise::scalar;
 use super::*;
-use crate::op::{self, Row};
+use crate::op;
 use crate::structural::Reduction;
 
 /// Before opset 13 a softmax runs over all axes from `axis` on, seen as one.
@@ -10,10 +10,11 @@ pub(super) fn softmax(cx: &mut Cx) -> Done {
     let x = cx.input(0)?;
     let shape = cx.need_shape(x)?;
     let ty = cx.ty(x);
-    if cx.op_type() == "Hardmax" {
-        return opaque("Hardmax has types only", vec![ty]);
-    }
-    let log = cx.op_type() == "LogSoftmax";
+    let op_type = cx.op_type();
+    let over = |axis: usize| match op_type {
+        "Hardmax" => Structural::Hardmax { axis },
+        _ => Structural::Softmax { axis, log: op_type == "LogSoftmax" },
+    };
     let old = cx.version < 13;
     let axis = cx.attributes.int_or("axis", if old { 1 } else { -1 })?;
     if shape.rank() == 0 || old && axis == shape.rank() as i64 {
@@ -22,7 +23,7 @@ pub(super) fn softmax(cx: &mut Cx) -> Done {
     let axis = cx.axis(axis, shape.rank())?;
     let rest_is_one = shape[axis + 1..].iter().all(|d| d.is(1));
     if !old || rest_is_one {
-        let y = cx.structural(Structural::Softmax { axis, log }, ty, &[x]);
+        let y = cx.structural(over(axis), ty, &[x]);
         return cx.finish(0, y);
     }
     let (Some(outer), Some(inner)) = (product(&shape[..axis])?, product(&shape[axis..])?) else {
@@ -30,12 +31,13 @@ pub(super) fn softmax(cx: &mut Cx) -> Done {
     };
     let flat = Shape(vec![outer, inner]);
     let x = cx.reshape(x, flat.clone());
-    let y = cx.structural(Structural::Softmax { axis: 1, log }, typed(ty.dtype, flat), &[x]);
+    let y = cx.structural(over(1), typed(ty.dtype, flat), &[x]);
     let y = cx.reshape(y, shape);
     cx.finish(0, y)
 }
 
-/// At inference: (x − mean) / √(variance + epsilon) · scale + bias, one value a channel.
+/// At inference x·k + (bias − mean·k) with k = scale / √(variance + epsilon), one value a channel: two ops an element, and the
+/// rest constant.
 pub(super) fn batch(cx: &mut Cx) -> Done {
     let x = cx.input(0)?;
     let shape = cx.need_shape(x)?;
@@ -49,38 +51,27 @@ pub(super) fn batch(cx: &mut Cx) -> Done {
     }
     // One axis only: that is the channel's.
     let axis = if shape.rank() == 1 { 0 } else { 1 };
-    let mut operands = vec![x];
+    let mut parameters = [x; 4];
     for slot in 1..5 {
         let given = cx.input(slot)?;
         let stretched = cx.along_axis(given, axis, shape.rank())?;
         let same = cx.dtype(stretched) == cx.dtype(x);
         // Since opset 15 the parameters may be of a wider type than x.
-        operands.push(match cx.dtype(x) {
+        parameters[slot - 1] = match cx.dtype(x) {
             Some(dtype) if !same => cx.pointwise(Op::to(&op::CAST, dtype), &[stretched])?,
             _ => stretched,
-        });
+        };
     }
-    let y = match op::find("batch_norm") {
-        Some(row) => by_row(cx, row, operands, epsilon)?,
-        None => written_out(cx, &operands, epsilon)?,
-    };
+    let [scale, bias, mean, variance] = parameters;
+    let epsilon = scalar(cx, variance, epsilon.into())?;
+    let spread = cx.pointwise(Op::new(&op::ADD), &[variance, epsilon])?;
+    let deviation = cx.pointwise(Op::new(&op::SQRT), &[spread])?;
+    let factor = cx.pointwise(Op::new(&op::DIV), &[scale, deviation])?;
+    let moved = cx.pointwise(Op::new(&op::MUL), &[mean, factor])?;
+    let shift = cx.pointwise(Op::new(&op::SUB), &[bias, moved])?;
+    let scaled = cx.pointwise(Op::new(&op::MUL), &[x, factor])?;
+    let y = cx.pointwise(Op::new(&op::ADD), &[scaled, shift])?;
     cx.finish(0, y)
-}
-
-fn by_row(cx: &mut Cx, row: &'static Row, mut operands: Vec<Value>, epsilon: f32) -> Result<Value, Stop> {
-    operands.push(param(cx, epsilon));
-    cx.pointwise(Op::new(row), &operands)
-}
-
-fn written_out(cx: &mut Cx, operands: &[Value], epsilon: f32) -> Result<Value, Stop> {
-    let [x, scale, bias, mean, variance] = operands else { return opaque("it lacks operands", vec![]) };
-    let epsilon = scalar(cx, *variance, epsilon.into())?;
-    let centred = cx.pointwise(Op::new(&op::SUB), &[*x, *mean])?;
-    let spread = cx.pointwise(Op::new(&op::ADD), &[*variance, epsilon])?;
-    let deviation = cx.pointwise(need("sqrt")?, &[spread])?;
-    let factor = cx.pointwise(Op::new(&op::DIV), &[*scale, deviation])?;
-    let scaled = cx.pointwise(Op::new(&op::MUL), &[centred, factor])?;
-    cx.pointwise(Op::new(&op::ADD), &[scaled, *bias])
 }
 
 pub(super) fn layer(cx: &mut Cx) -> Done {
@@ -90,16 +81,14 @@ pub(super) fn layer(cx: &mut Cx) -> Done {
     let axis = cx.axis(axis, shape.rank())?;
     let epsilon = cx.attributes.float_or("epsilon", 1e-5)?;
     let ty = cx.ty(x);
-    if cx.wants(1) || cx.wants(2) {
-        let reduced: Shape = shape.iter().enumerate().map(|(a, d)| if a < axis { d.clone() } else { Dim::ONE }).collect();
-        let stash = typed(Some(DType::F32), reduced);
-        return opaque("its mean and deviation are asked for", vec![ty, stash.clone(), stash]);
-    }
+    let reduced: Shape = shape.iter().enumerate().map(|(a, d)| if a < axis { d.clone() } else { Dim::ONE }).collect();
+    let stash = typed(Some(DType::F32), reduced);
+    let mut types = vec![ty, stash.clone(), stash];
+    types.truncate(cx.outputs().clamp(1, 3));
     let scale = cx.input(1)?;
     let bias = cx.optional(2);
     let operands: Vec<Value> = [Some(x), Some(scale), bias].into_iter().flatten().collect();
-    let y = cx.structural(Structural::LayerNorm { axis, epsilon, bias: bias.is_some() }, ty, &operands);
-    cx.finish(0, y)
+    cx.structural_outputs(Structural::LayerNorm { axis, epsilon, bias: bias.is_some() }, types, &operands)
 }
 
 pub(super) fn rms(cx: &mut Cx) -> Done {
@@ -185,7 +174,7 @@ pub(super) fn mean_variance(cx: &mut Cx) -> Done {
     let mean_square = mean_of(cx, square);
     let square_mean = cx.pointwise(Op::new(&op::MUL), &[mean, mean])?;
     let variance = cx.pointwise(Op::new(&op::SUB), &[mean_square, square_mean])?;
-    let deviation = cx.pointwise(need("sqrt")?, &[variance])?;
+    let deviation = cx.pointwise(Op::new(&op::SQRT), &[variance])?;
     let tiny = scalar(cx, x, 1e-9)?;
     let divisor = cx.pointwise(Op::new(&op::ADD), &[deviation, tiny])?;
     let centred = cx.pointwise(Op::new(&op::SUB), &[x, mean])?;

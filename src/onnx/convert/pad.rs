@@ -13,7 +13,9 @@ pub(super) fn pad(cx: &mut Cx) -> Done {
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
         "wrap" if cx.version >= 19 => PadMode::Wrap,
-        other => return Err(cx.attributes.error("mode", format!("{other:?}"), "constant, reflect, edge or wrap").into()),
+        other => {
+            return Err(cx.attributes.error("mode", format!("{other:?}"), "constant, reflect, edge or wrap").into());
+        }
     };
     let axes = match cx.optional(3) {
         None => (0..shape.rank()).collect(),

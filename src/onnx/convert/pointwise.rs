@@ -9,16 +9,20 @@ use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// The rows of the op table by ONNX domain and name.
-fn rows() -> &'static HashMap<(&'static str, &'static str), (&'static Row, u32)> {
-    static ROWS: OnceLock<HashMap<(&str, &str), (&Row, u32)>> = OnceLock::new();
+/// Rows by ONNX domain and name, with the operator-set version since which each has that meaning.
+type RowsByName = HashMap<(&'static str, &'static str), (&'static Row, u32)>;
+
+fn rows() -> &'static RowsByName {
+    static ROWS: OnceLock<RowsByName> = OnceLock::new();
     ROWS.get_or_init(|| {
-        let names = |row: &'static Row| row.onnx.iter().map(move |o| ((o.domain, o.op_type), (row, o.since)));
-        // A later row of the same name does not displace the first, which has the operator's default attributes.
-        op::table().flat_map(names).fold(HashMap::new(), |mut map, (name, row)| {
-            map.entry(name).or_insert(row);
-            map
-        })
+        let mut rows = RowsByName::new();
+        for row in op::table() {
+            for name in row.onnx {
+                // A later row of the same name does not displace the first, which has the operator's default attributes.
+                rows.entry((name.domain, name.op_type)).or_insert((row, name.since));
+            }
+        }
+        rows
     })
 }
 
@@ -26,19 +30,6 @@ fn rows() -> &'static HashMap<(&'static str, &'static str), (&'static Row, u32)>
 fn row_for(cx: &Cx) -> Option<&'static Row> {
     let (row, since) = rows().get(&(domain(cx.node), cx.op_type()))?;
     (cx.version >= i64::from(*since)).then_some(row)
-}
-
-/// A row by its name in the table; `None` if the table has no such op.
-pub(super) fn named(name: &str) -> Option<Op> {
-    op::find(name).map(Op::new)
-}
-
-/// A row that an expansion needs.
-pub(super) fn need(name: &str) -> Result<Op, Stop> {
-    match named(name) {
-        Some(op) => Ok(op),
-        None => opaque(format!("the op table has no {name}"), vec![]),
-    }
 }
 
 /// A constant of one element of `like`'s type.
@@ -98,17 +89,18 @@ pub(super) fn dropout(cx: &mut Cx) -> Done {
 pub(super) fn variadic(cx: &mut Cx) -> Done {
     let inputs = cx.all_inputs()?;
     let op = match cx.op_type() {
-        "Max" => need("max")?,
-        "Min" => need("min")?,
-        _ => need("add")?,
+        "Max" => &op::MAX,
+        "Min" => &op::MIN,
+        _ => &op::ADD,
     };
+    let op = Op::new(op);
     let mut y = inputs[0];
     for &x in &inputs[1..] {
         y = cx.pointwise(op, &[y, x])?;
     }
     if cx.op_type() == "Mean" && inputs.len() > 1 {
         let count = scalar(cx, y, inputs.len() as f64)?;
-        y = cx.pointwise(need("div")?, &[y, count])?;
+        y = cx.pointwise(Op::new(&op::DIV), &[y, count])?;
     }
     cx.finish(0, y)
 }
@@ -129,15 +121,9 @@ pub(super) fn clip(cx: &mut Cx) -> Done {
         (cx.optional(1), cx.optional(2))
     };
     let y = match (min, max) {
-        (Some(min), Some(max)) => match named("clip") {
-            Some(clip) => cx.pointwise(clip, &[x, min, max])?,
-            None => {
-                let raised = cx.pointwise(need("max")?, &[x, min])?;
-                cx.pointwise(need("min")?, &[raised, max])?
-            }
-        },
-        (Some(min), None) => cx.pointwise(need("max")?, &[x, min])?,
-        (None, Some(max)) => cx.pointwise(need("min")?, &[x, max])?,
+        (Some(min), Some(max)) => cx.pointwise(Op::new(&op::CLIP), &[x, min, max])?,
+        (Some(min), None) => cx.pointwise(Op::new(&op::MAX), &[x, min])?,
+        (None, Some(max)) => cx.pointwise(Op::new(&op::MIN), &[x, max])?,
         (None, None) => x,
     };
     cx.finish(0, y)
@@ -163,40 +149,35 @@ fn cast_to(cx: &mut Cx, x: Value, to: Option<DType>) -> Done {
         return opaque("it casts to a type that is no number here", vec![Type { dtype: None, shape }]);
     };
     let narrow_float = dtype.is_float() && !dtype.is_arithmetic_float();
-    if narrow_float && !cx.attributes.flag("saturate", true)? {
-        return opaque("it casts to an 8-bit float without saturation", vec![Type { dtype: Some(dtype), shape }]);
-    }
+    let saturate = !narrow_float || cx.attributes.flag("saturate", true)?;
     if dtype == DType::F8E8M0 && cx.attributes.string_or("round_mode", "up")? != "up" {
         return opaque("it casts to f8e8m0 and does not round up", vec![Type { dtype: Some(dtype), shape }]);
     }
-    let y = cx.pointwise(Op::to(&op::CAST, dtype), &[x])?;
+    let y = cx.pointwise(Op::to(if saturate { &op::CAST } else { &op::CAST_UNSATURATED }, dtype), &[x])?;
     cx.finish(0, y)
 }
 
-/// The same bits as another type of the same width.
+/// The same bits as another type of the same width: neither a pointwise row nor a view says that.
 pub(super) fn bit_cast(cx: &mut Cx) -> Done {
     let to = cx.attributes.int("to")?;
     let to = cx.attributes.required("to", to)?;
     let x = cx.input(0)?;
     let dtype = i32::try_from(to).ok().and_then(DType::from_onnx);
-    let ty = Type { dtype, shape: cx.shape(x) };
-    match (row_for(cx), dtype) {
-        (Some(row), Some(dtype)) => {
-            let y = cx.pointwise(Op::to(row, dtype), &[x])?;
-            cx.finish(0, y)
-        }
-        _ => opaque("its bits mean no number here", vec![ty]),
+    if dtype.is_some() && dtype == cx.dtype(x) {
+        return cx.finish(0, x);
     }
+    let ty = Type { dtype, shape: cx.shape(x) };
+    opaque("its bits are read as another type", vec![ty])
 }
 
 pub(super) fn gelu(cx: &mut Cx) -> Done {
     let x = cx.input(0)?;
     let op = match cx.attributes.string_or("approximate", "none")? {
-        "none" => need("gelu")?,
-        "tanh" => need("gelu_tanh")?,
+        "none" => &op::GELU,
+        "tanh" => &op::GELU_TANH,
         other => return Err(cx.attributes.error("approximate", format!("{other:?}"), "\"none\" or \"tanh\"").into()),
     };
-    let y = cx.pointwise(op, &[x])?;
+    let y = cx.pointwise(Op::new(op), &[x])?;
     cx.finish(0, y)
 }
 
@@ -213,33 +194,35 @@ pub(super) fn scaled_silu(cx: &mut Cx, x: Value, alpha: f32) -> Result<Value, St
     if alpha == 1.0 {
         return cx.pointwise(Op::new(&op::SILU), &[x]);
     }
-    let alpha = scalar(cx, x, alpha.into())?;
-    let scaled = cx.pointwise(Op::new(&op::MUL), &[x, alpha])?;
-    let gate = cx.pointwise(Op::new(&op::SIGMOID), &[scaled])?;
-    cx.pointwise(Op::new(&op::MUL), &[x, gate])
+    let alpha = param(cx, alpha);
+    cx.pointwise(Op::new(&op::SWISH), &[x, alpha])
 }
 
 /// IsInf can be asked for one sign only.
 pub(super) fn is_inf(cx: &mut Cx) -> Done {
     let x = cx.input(0)?;
     let (above, below) = (cx.attributes.flag("detect_positive", true)?, cx.attributes.flag("detect_negative", true)?);
-    let limit = match (above, below) {
-        (true, true) => return by_table(cx),
-        (true, false) => f64::INFINITY,
-        (false, true) => f64::NEG_INFINITY,
-        // Nothing is asked for, and nothing but NaN differs from itself: x == x and not so.
-        (false, false) => f64::NAN,
+    let op = match (above, below) {
+        (true, true) => &op::IS_INF,
+        (true, false) => &op::IS_POS_INF,
+        (false, true) => &op::IS_NEG_INF,
+        // Nothing is asked for: false everywhere.
+        (false, false) => {
+            let shape = cx.need_shape(x)?;
+            let no = cx.constant(Tensor::scalar(Scalar::new(DType::Bool, Number::Int(0))));
+            let y = cx.view(View::Expand { to: shape.clone() }, &[no], shape);
+            return cx.finish(0, y);
+        }
     };
-    let limit = scalar(cx, x, limit)?;
-    let y = cx.pointwise(need("equal")?, &[x, limit])?;
+    let y = cx.pointwise(Op::new(op), &[x])?;
     cx.finish(0, y)
 }
 
 /// With `fmod` the result has the dividend's sign, as in C; without, the divisor's, as in Python.
 pub(super) fn modulo(cx: &mut Cx) -> Done {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    let op = need(if cx.attributes.flag("fmod", false)? { "fmod" } else { "mod" })?;
-    let y = cx.pointwise(op, &[a, b])?;
+    let op = if cx.attributes.flag("fmod", false)? { &op::FMOD } else { &op::MOD };
+    let y = cx.pointwise(Op::new(op), &[a, b])?;
     cx.finish(0, y)
 }
 
@@ -247,10 +230,10 @@ pub(super) fn bit_shift(cx: &mut Cx) -> Done {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     let direction = cx.attributes.string("direction")?;
     let op = match cx.attributes.required("direction", direction)? {
-        "LEFT" => need("shift_left")?,
-        "RIGHT" => need("shift_right")?,
+        "LEFT" => &op::SHIFT_LEFT,
+        "RIGHT" => &op::SHIFT_RIGHT,
         other => return Err(cx.attributes.error("direction", format!("{other:?}"), "\"LEFT\" or \"RIGHT\"").into()),
     };
-    let y = cx.pointwise(op, &[a, b])?;
+    let y = cx.pointwise(Op::new(op), &[a, b])?;
     cx.finish(0, y)
 }

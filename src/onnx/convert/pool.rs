@@ -15,21 +15,24 @@ pub(super) fn pool(cx: &mut Cx) -> Done {
     let kernel = kernel(cx, None, rank)?;
     let Window { kernel, strides, dilations, pads, sizes, ceil_mode } = window(cx, &shape[2..], kernel)?;
     let to: Shape = shape[..2].iter().cloned().chain(sizes).collect();
-    let types = vec![typed(dtype, to.clone()), typed(Some(DType::I64), to.clone())];
+    let mut types = vec![typed(dtype, to.clone()), typed(Some(DType::I64), to)];
+    types.truncate(if cx.wants(1) { 2 } else { 1 });
     let Some(pads) = pads else {
         return opaque("its padding depends on a size that is not known", types);
     };
     let pool = Pool { kernel, strides, dilations, pads, ceil_mode };
     let op = match cx.op_type() {
-        "MaxPool" if cx.wants(1) => return opaque("its indices are asked for", types),
+        // Column-major indices are another order of counting.
+        "MaxPool" if cx.wants(1) && cx.attributes.flag("storage_order", false)? => {
+            return opaque("its indices are counted by columns", types);
+        }
         "MaxPool" => Structural::MaxPool(pool),
         "AveragePool" => {
             Structural::AveragePool { pool, count_include_pad: cx.attributes.flag("count_include_pad", false)? }
         }
-        _ => return opaque("LpPool has types only", types),
+        _ => Structural::LpPool { pool, p: cx.attributes.int_or("p", 2)? },
     };
-    let y = cx.structural(op, typed(dtype, to), &[x]);
-    cx.finish(0, y)
+    cx.structural_outputs(op, types, &[x])
 }
 
 /// One window over all spatial axes.

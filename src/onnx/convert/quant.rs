@@ -107,15 +107,16 @@ fn arithmetic(cx: &mut Cx, scale: Value, to: DType) -> Result<Value, Stop> {
     }
 }
 
-/// Codes of real values.
-pub(super) fn codes(
+/// Codes of real values, by a quantization to their type.
+fn codes(
     cx: &mut Cx,
     x: Value,
     scale: Value,
     zero: Option<Value>,
     layout: &Layout,
-    to: DType,
+    quantize: Op,
 ) -> Result<Value, Stop> {
+    let to = quantize.target().unwrap_or(DType::U8);
     let zero = match zero {
         Some(zero) => zero,
         None => cx.constant(Tensor::scalar(Scalar::new(to, Number::Int(0)))),
@@ -123,7 +124,7 @@ pub(super) fn codes(
     let scale = arithmetic(cx, scale, DType::F32)?;
     let scale = layout.spread(cx, scale, x)?;
     let zero = layout.spread(cx, zero, x)?;
-    cx.pointwise(Op::to(&op::QUANTIZE, to), &[x, scale, zero])
+    cx.pointwise(quantize, &[x, scale, zero])
 }
 
 pub(super) fn dequantize(cx: &mut Cx) -> Done {
@@ -146,11 +147,10 @@ pub(super) fn quantize(cx: &mut Cx) -> Done {
     if stated.is_some_and(|stated| stated != to) {
         return Err(cx.attributes.error("output_dtype", format!("{stated:?}"), "the zero point's type").into());
     }
-    if to.is_float() && !cx.attributes.flag("saturate", true)? {
-        return opaque("it quantizes to an 8-bit float without saturation", vec![ty]);
-    }
     let layout = Layout::of(cx)?;
-    let y = codes(cx, x, scale, zero, &layout, to)?;
+    let saturate = !to.is_float() || cx.attributes.flag("saturate", true)?;
+    let row = if saturate { &op::QUANTIZE } else { &op::QUANTIZE_UNSATURATED };
+    let y = codes(cx, x, scale, zero, &layout, Op::to(row, to))?;
     cx.finish(0, y)
 }
 
@@ -172,8 +172,7 @@ pub(super) fn dynamic_quantize(cx: &mut Cx) -> Done {
     let scalar = |dtype: DType| typed(Some(dtype), Shape::SCALAR);
     let shape = cx.shape(x);
     let types = vec![Type { dtype: Some(DType::U8), shape }, scalar(DType::F32), scalar(DType::U8)];
-    let results = cx.structural_many(Structural::DynamicQuantize, types, &[x]);
-    results.into_iter().enumerate().try_for_each(|(port, y)| cx.finish(port, y))
+    cx.structural_outputs(Structural::DynamicQuantize, types, &[x])
 }
 
 /// Scale and zero point at `slot` and the one after it, of the codes at `codes`.
@@ -190,7 +189,7 @@ pub(super) fn finish_codes(cx: &mut Cx, y: Value, slot: usize, like: usize) -> D
         None => cx.dtype(cx.input(like)?),
     };
     let Some(to) = to else { return opaque("the element type of its result is not known", vec![]) };
-    let y = codes(cx, y, scale, zero, &Layout::TENSOR, to)?;
+    let y = codes(cx, y, scale, zero, &Layout::TENSOR, Op::to(&op::QUANTIZE, to))?;
     cx.finish(0, y)
 }
 

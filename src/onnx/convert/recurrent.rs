@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::structural::{Direction, Recurrent};
-use crate::tensor::Tensor;
 
 pub(super) fn convert(cx: &mut Cx) -> Done {
     let (x, w, r) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
@@ -11,7 +10,9 @@ pub(super) fn convert(cx: &mut Cx) -> Done {
         "forward" => Direction::Forward,
         "reverse" => Direction::Reverse,
         "bidirectional" => Direction::Bidirectional,
-        other => return Err(cx.attributes.error("direction", format!("{other:?}"), "a direction that ONNX names").into()),
+        other => {
+            return Err(cx.attributes.error("direction", format!("{other:?}"), "a direction that ONNX names").into());
+        }
     };
     let directions = if direction == Direction::Bidirectional { 2 } else { 1 };
     let gates = match cx.op_type() {
@@ -40,45 +41,32 @@ pub(super) fn convert(cx: &mut Cx) -> Done {
         types.push(last);
     }
     let plain = ["activations", "activation_alpha", "activation_beta", "clip"].iter().all(|a| !cx.attributes.has(a));
-    let unusual = [
-        (gates == 1, "RNN has types only"),
-        (batch_first, "its batch comes first"),
-        (!plain, "its activations are not the default ones"),
-        (cx.optional(4).is_some(), "its sequences have lengths of their own"),
-        (cx.optional(7).is_some(), "it has peepholes"),
-        (cx.attributes.flag("input_forget", false)?, "its gates are coupled"),
-    ];
-    if let Some((_, why)) = unusual.iter().find(|(is, _)| *is) {
-        return opaque(*why, types);
+    if !plain || cx.attributes.flag("input_forget", false)? {
+        return opaque("its activations or gates are not the default ones", types);
     }
-    let (Ok(hidden_size), Some(dtype)) = (usize::try_from(hidden), dtype) else {
-        return opaque("the element type of its input is not known", types);
+    let hidden = usize::try_from(hidden).map_err(|_| Stop::Broken(format!("its hidden size is {hidden}")))?;
+    let given = |slot: usize| cx.optional(slot).is_some();
+    let (lstm, initial_h) = (gates == 4, given(5));
+    let recurrent = Recurrent {
+        hidden,
+        direction,
+        batch_first,
+        bias: given(3),
+        lengths: given(4),
+        initial_h,
+        initial_c: lstm && given(6),
+        peepholes: lstm && given(7),
     };
-    let mut operands = vec![x, w, r];
-    operands.push(match cx.optional(3) {
-        Some(bias) => bias,
-        None => {
-            let length = hidden_size.checked_mul(2 * gates).filter(|n| *n < 1 << 30);
-            let length = length.ok_or_else(|| Stop::Broken(format!("its hidden size is {hidden}")))?;
-            let zeros = vec![0.0; length * directions as usize];
-            let zeros = Tensor::from_f64(dtype, &[directions as usize, length], &zeros);
-            cx.constant(zeros.map_err(|e| Stop::Broken(e.to_string()))?)
-        }
-    });
-    // The first states: all that the op has, or none, which means zeros.
-    let states: Vec<Value> = (5..=if gates == 4 { 6 } else { 5 }).filter_map(|slot| cx.optional(slot)).collect();
-    if !states.is_empty() && states.len() != types.len() - 1 {
-        return opaque("it is given one of two first states", types);
-    }
-    operands.extend(states);
-    let recurrent = Recurrent { hidden: hidden_size, direction };
+    let last_slot = if lstm { 7 } else { 5 };
+    let operands: Vec<Value> =
+        [x, w, r].into_iter().chain((3..=last_slot).filter_map(|slot| cx.optional(slot))).collect();
     let op = match gates {
         4 => Structural::Lstm(recurrent),
-        _ => {
+        3 => {
             let linear_before_reset = cx.attributes.flag("linear_before_reset", false)?;
             Structural::Gru { recurrent, linear_before_reset }
         }
+        _ => Structural::Rnn(recurrent),
     };
-    let results = cx.structural_many(op, types, &operands);
-    results.into_iter().enumerate().try_for_each(|(port, y)| cx.finish(port, y))
+    cx.structural_outputs(op, types, &operands)
 }

@@ -136,19 +136,15 @@ pub(super) fn top_k(cx: &mut Cx) -> Done {
         sorted: cx.attributes.flag("sorted", true)?,
     };
     let types = vec![typed(dtype, to.clone()), typed(Some(DType::I64), to)];
-    let results = cx.structural_many(op, types, &[x, k]);
-    cx.finish(0, results[0])?;
-    cx.finish(1, results[1])
+    cx.structural_outputs(op, types, &[x, k])
 }
 
 pub(super) fn cumulative(cx: &mut Cx) -> Done {
     let (x, axis) = (cx.input(0)?, cx.input(1)?);
     let ty = cx.ty(x);
-    if cx.op_type() == "CumProd" {
-        return opaque("CumProd has types only", vec![ty]);
-    }
+    let product = cx.op_type() == "CumProd";
     let exclusive = cx.attributes.flag("exclusive", false)?;
     let reverse = cx.attributes.flag("reverse", false)?;
-    let y = cx.structural(Structural::CumSum { exclusive, reverse }, ty, &[x, axis]);
+    let y = cx.structural(Structural::Cumulative { product, exclusive, reverse }, ty, &[x, axis]);
     cx.finish(0, y)
 }

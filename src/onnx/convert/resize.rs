@@ -19,8 +19,7 @@ pub(super) fn resize(cx: &mut Cx) -> Done {
         None => (0..rank).collect(),
     };
     let Some(target) = target(cx, axes.len())? else {
-        let fresh = cx.fresh_shape(0, rank);
-        return opaque("its scales are computed at run time", vec![typed(dtype, fresh)]);
+        return at_run_time(cx, x, axes.len() == rank);
     };
     let (mut to, mut scales) = (shape.clone(), None);
     match target {
@@ -46,17 +45,52 @@ pub(super) fn resize(cx: &mut Cx) -> Done {
             }
         }
     }
-    let op = descriptor(cx, scales)?;
-    if op.coordinates == Coordinates::TfCropAndResize {
-        return opaque("it crops to a region", vec![typed(dtype, to)]);
+    let mut op = descriptor(cx, scales)?;
+    let crops = op.coordinates == Coordinates::TfCropAndResize;
+    if crops {
+        op.roi = region(cx, &axes, rank)?;
+        if op.roi.is_none() {
+            return opaque("the region it crops to is computed at run time", vec![typed(dtype, to)]);
+        }
     }
     let factors = whole_factors(&shape, &to);
     let y = match factors {
-        _ if shape == to && op.scales.as_ref().is_none_or(|s| s.iter().all(|&s| s == 1.0)) => x,
+        _ if !crops && shape == to && op.scales.as_ref().is_none_or(|s| s.iter().all(|&s| s == 1.0)) => x,
         Some(factors) if repeats(&op, &factors) => cx.view(View::Repeat { factors }, &[x], to),
         _ => cx.structural(Structural::Resize(op), typed(dtype, to), &[x]),
     };
     cx.finish(0, y)
+}
+
+/// Scales or sizes for all axes as a second operand; the result's sizes are known when it runs.
+fn at_run_time(cx: &mut Cx, x: Value, all_axes: bool) -> Done {
+    let rank = cx.need_shape(x)?.rank();
+    let ty = typed(cx.dtype(x), cx.fresh_shape(0, rank));
+    let second =
+        if cx.op_type() == "Upsample" || cx.version < 11 { cx.optional(1) } else { cx.optional(2).or(cx.optional(3)) };
+    let op = descriptor(cx, None)?;
+    match second {
+        Some(second) if all_axes && op.coordinates != Coordinates::TfCropAndResize => {
+            let y = cx.structural(Structural::Resize(op), ty, &[x, second]);
+            cx.finish(0, y)
+        }
+        _ => opaque("its scales are computed at run time", vec![ty]),
+    }
+}
+
+/// Starts, then ends, of the region that is resized: all of an axis that none are given for.
+fn region(cx: &mut Cx, axes: &[usize], rank: usize) -> Result<Option<Vec<f32>>, Stop> {
+    let roi = cx.input(1)?;
+    let Some(given) = cx.known(roi).and_then(|k| k.floats()) else { return Ok(None) };
+    if given.len() != 2 * axes.len() {
+        return Err(Stop::Broken(format!("its region has {} numbers for {} axes", given.len(), axes.len())));
+    }
+    let mut region: Vec<f32> = (0..2 * rank).map(|i| if i < rank { 0.0 } else { 1.0 }).collect();
+    for (i, &axis) in axes.iter().enumerate() {
+        region[axis] = given[i] as f32;
+        region[axis + rank] = given[i + axes.len()] as f32;
+    }
+    Ok(Some(region))
 }
 
 /// Scales or sizes, wherever the operator's version has them.
@@ -118,7 +152,8 @@ fn scaled(size: &Dim, scale: f32) -> Result<Option<Dim>, Stop> {
 
 /// The factor of each axis, if all are known whole numbers.
 fn whole_factors(from: &Shape, to: &Shape) -> Option<Vec<u64>> {
-    let factor = |(from, to): (&Dim, &Dim)| to.div_exact(from)?.known().and_then(|f| u64::try_from(f).ok()).filter(|f| *f > 0);
+    let factor =
+        |(from, to): (&Dim, &Dim)| to.div_exact(from)?.known().and_then(|f| u64::try_from(f).ok()).filter(|f| *f > 0);
     from.iter().zip(to.iter()).map(factor).collect()
 }
 
@@ -165,13 +200,15 @@ fn descriptor(cx: &mut Cx, scales: Option<Vec<f32>>) -> Result<Resize, Stop> {
         Some("pytorch_half_pixel") => Coordinates::PytorchHalfPixel,
         Some("align_corners") => Coordinates::AlignCorners,
         Some("asymmetric") => Coordinates::Asymmetric,
-        Some("tf_crop_and_resize" | "tf_half_pixel_for_nn") => Coordinates::TfCropAndResize,
+        Some("tf_half_pixel_for_nn") => return opaque("its coordinates are those of an early TensorFlow", vec![]),
+        Some("tf_crop_and_resize") => Coordinates::TfCropAndResize,
         Some(other) => return Err(wrong(cx, "coordinate_transformation_mode", other, "a mode that ONNX names")),
     };
     Ok(Resize {
         mode,
         coordinates,
         scales,
+        roi: None,
         antialias: cx.attributes.flag("antialias", false)?,
         exclude_outside: cx.attributes.flag("exclude_outside", false)?,
         extrapolation: cx.attributes.float_or("extrapolation_value", 0.0)?,

@@ -1,7 +1,7 @@
 //! Slice and Split.
 
 use super::*;
-use crate::onnx::known::Known;
+use crate::onnx::known::{Known, Sizes};
 use crate::structural::DynamicView;
 use crate::view::SliceAxis;
 
@@ -28,7 +28,7 @@ pub(super) fn slice(cx: &mut Cx) -> Done {
     let mut to = shape.clone();
     let mut complete = true;
     for g in &given {
-        match taken(&shape[g.axis], g)? {
+        match taken(&shape[g.axis], g, &cx.scope.sizes)? {
             Some(part) => {
                 to.0[g.axis] = part.size.clone();
                 axes[g.axis] = part;
@@ -94,8 +94,11 @@ fn given(cx: &mut Cx, shape: &Shape) -> Result<Option<Vec<Given>>, Stop> {
     Ok(Some(axes.into_iter().enumerate().map(part).collect()))
 }
 
+/// A bound that no axis of a symbolic size reaches.
+const ALL: i64 = 1_000_000_000;
+
 /// ONNX's clamping: for a step forward both bounds into 0..=size, backward into −1..=size−1.
-fn taken(size: &Dim, given: &Given) -> Result<Option<SliceAxis>, Stop> {
+fn taken(size: &Dim, given: &Given, symbols: &Sizes) -> Result<Option<SliceAxis>, Stop> {
     let (Some(start), Some(end)) = (&given.start, &given.end) else { return Ok(None) };
     let step = given.step;
     if step == 0 || step == i64::MIN {
@@ -103,34 +106,35 @@ fn taken(size: &Dim, given: &Given) -> Result<Option<SliceAxis>, Stop> {
     }
     let (low, high) = if step > 0 { (Dim::ZERO, size.clone()) } else { (Dim::fixed(-1), size.sub(&Dim::ONE)?) };
     let clamp = |bound: &Dim| -> Result<Option<Dim>, Stop> {
-        let from_end = match (bound.known(), bound.lower_bound()) {
-            // Exporters write the ends of the integer range for "all of it".
-            (Some(n), _) if n >= i64::from(i32::MAX) => return Ok(Some(high.clone())),
-            (Some(n), _) if n <= -i64::from(i32::MAX) => return Ok(Some(low.clone())),
+        let from_end = match (bound.known(), symbols.least(bound)) {
+            // Exporters write the ends of the integer range, or a billion, for "all of it".
+            (Some(n), _) if n >= ALL => return Ok(Some(high.clone())),
+            (Some(n), _) if n <= -ALL => return Ok(Some(low.clone())),
             (Some(n), _) => n < 0,
             (None, Some(0..)) => false,
             // A formula that is evidently negative, such as −h.
-            (None, _) if Dim::ZERO.sub(bound)?.lower_bound().is_some_and(|least| least >= 1) => true,
+            (None, _) if symbols.is_at_least(&Dim::ZERO.sub(bound)?, 1) => true,
             (None, _) => return Ok(None),
         };
         let bound = if from_end { bound.add(size)? } else { bound.clone() };
         // Not below, then not above; what is sure is not written into the formula.
-        let bound = if bound.sub(&low)?.lower_bound().is_some_and(|b| b >= 0) { bound } else { bound.larger(&low)? };
-        let sure = high.sub(&bound)?.lower_bound().is_some_and(|b| b >= 0);
+        let bound = if symbols.is_at_least(&bound.sub(&low)?, 0) { bound } else { bound.larger(&low)? };
+        let sure = symbols.is_at_least(&high.sub(&bound)?, 0);
         Ok(Some(if sure { bound } else { bound.smaller(&high)? }))
     };
     let (Some(start), Some(end)) = (clamp(start)?, clamp(end)?) else { return Ok(None) };
     let span = if step > 0 { end.sub(&start)? } else { start.sub(&end)? };
     let length = span.ceil_div(&Dim::fixed(step.abs()))?;
-    let length = if length.lower_bound().is_some_and(|b| b >= 0) { length } else { length.larger(&Dim::ZERO)? };
-    Ok(Some(SliceAxis { start, step, size: length }))
+    Ok(Some(SliceAxis { start, step, size: symbols.not_negative(length)? }))
 }
 
 /// A slice whose bounds are known at run time only: all five operands are given.
 fn dynamic(cx: &mut Cx, x: Value, given: &[Given], ty: Type) -> Done {
     let list = |cx: &mut Cx, values: Vec<i64>| {
         let sizes = [values.len()];
-        crate::tensor::Tensor::from_slice(&sizes, &values).map(|t| cx.constant(t)).map_err(|e| Stop::Broken(e.to_string()))
+        crate::tensor::Tensor::from_slice(&sizes, &values)
+            .map(|t| cx.constant(t))
+            .map_err(|e| Stop::Broken(e.to_string()))
     };
     let axes = list(cx, given.iter().map(|g| g.axis as i64).collect())?;
     let steps = list(cx, given.iter().map(|g| g.step).collect())?;

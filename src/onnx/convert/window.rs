@@ -28,15 +28,17 @@ pub(super) fn sizes_of(cx: &Cx, name: &str, rank: usize, default: i64, least: i6
 
 /// `kernel_shape`, which must agree with the weights' sizes where both are there.
 pub(super) fn kernel(cx: &Cx, weights: Option<&[Dim]>, rank: usize) -> Result<Vec<usize>, Stop> {
-    let from_weights = weights.map(|dims| dims.iter().map(|d| usize::try_from(d.known()?).ok()).collect::<Option<Vec<_>>>());
+    let from_weights =
+        weights.map(|dims| dims.iter().map(|d| usize::try_from(d.known()?).ok()).collect::<Option<Vec<_>>>());
     let given = match cx.attributes.ints("kernel_shape")? {
         Some(_) => Some(sizes_of(cx, "kernel_shape", rank, 1, 1)?),
         None => None,
     };
     match (given, from_weights) {
-        (Some(given), Some(Some(found))) if given != found => {
-            Err(cx.attributes.error("kernel_shape", format!("{given:?}"), format!("the weights' sizes {found:?}")).into())
-        }
+        (Some(given), Some(Some(found))) if given != found => Err(cx
+            .attributes
+            .error("kernel_shape", format!("{given:?}"), format!("the weights' sizes {found:?}"))
+            .into()),
         (Some(kernel), _) | (None, Some(Some(kernel))) => Ok(kernel),
         (None, Some(None)) => opaque("the sizes of its weights are not known", vec![]),
         (None, None) => Err(cx.attributes.error("kernel_shape", "none", "a value: it is required").into()),
@@ -77,7 +79,9 @@ pub(super) fn window(cx: &mut Cx, spatial: &[Dim], kernel: Vec<usize>) -> Result
                 };
                 (size, Some(pad))
             }
-            other => return Err(cx.attributes.error("auto_pad", format!("{other:?}"), "a padding that ONNX names").into()),
+            other => {
+                return Err(cx.attributes.error("auto_pad", format!("{other:?}"), "a padding that ONNX names").into());
+            }
         };
         if let Some(n) = size.known().filter(|n| *n < 0 || *n == 0 && !input.is(0)) {
             let what = format!("a window of {reach} does not fit the size {input} of spatial axis {axis} (result {n})");

@@ -134,6 +134,11 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
         }
     }
 
+    /// Number of outputs.
+    pub(crate) fn outputs(&self) -> usize {
+        self.node.output.len()
+    }
+
     /// True if the model reads output `port`.
     pub(crate) fn wants(&self, port: usize) -> bool {
         self.node.output.get(port).is_some_and(|name| !name.is_empty())
@@ -236,11 +241,16 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
         self.add(Kind::Structural(op), ty, operands)
     }
 
-    /// Adds a structural node with several results.
-    pub(crate) fn structural_many(&mut self, op: Structural, types: Vec<Type>, operands: &[Value]) -> Vec<Value> {
+    /// Adds a structural node whose results are the node's outputs.
+    pub(crate) fn structural_outputs(
+        &mut self,
+        op: Structural,
+        types: Vec<Type>,
+        operands: &[Value],
+    ) -> Result<(), Stop> {
         let ports = types.len() as u32;
         let node = self.add_node(Kind::Structural(op), types, operands);
-        (0..ports).map(|port| Value { node, port }).collect()
+        (0..ports).try_for_each(|port| self.finish(port as usize, Value { node, port }))
     }
 
     pub(crate) fn constant(&mut self, tensor: Tensor) -> Value {
@@ -292,7 +302,7 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
         let ty = Type { dtype: Some(dtype), shape };
         let known = self.all_known(operands).and_then(|known| {
             let (dtype, shape) = ty.full()?;
-            known::pointwise(op, &known, &shape.known()?, dtype)
+            known::pointwise(op, &known, &shape.known()?, dtype, &self.scope.sizes)
         });
         Ok(self.known_or(known, |cx| cx.add(Kind::Pointwise(op), ty, operands)))
     }
@@ -318,7 +328,8 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
     pub(crate) fn along_axis(&mut self, value: Value, axis: usize, rank: usize) -> Result<Value, Stop> {
         let shape = self.need_shape(value)?;
         let size = shape.first().cloned().filter(|_| shape.rank() == 1);
-        let size = size.ok_or_else(|| Stop::Broken(format!("a value a channel has the shape {shape}, not one axis")))?;
+        let size =
+            size.ok_or_else(|| Stop::Broken(format!("a value a channel has the shape {shape}, not one axis")))?;
         let to = (0..rank).map(|at| if at == axis { size.clone() } else { Dim::ONE }).collect();
         Ok(self.reshape(value, to))
     }
@@ -341,7 +352,10 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
     fn check(&self, value: Value, name: &str) -> Result<(), Stop> {
         let Some(shape) = self.scope.graph.ty(value).shape.as_ref() else { return Ok(()) };
         if let Some(dim) = shape.iter().find(|d| d.known().is_some_and(|n| n < 0)) {
-            return Err(Stop::Broken(format!("its output {} would have the negative size {dim}: {shape}", quoted(name))));
+            return Err(Stop::Broken(format!(
+                "its output {} would have the negative size {dim}: {shape}",
+                quoted(name)
+            )));
         }
         let total = shape.iter().filter_map(Dim::known).try_fold(1i64, |n, size| n.checked_mul(size.max(1)));
         if total.and_then(|n| n.checked_mul(8)).is_none() {
@@ -380,9 +394,8 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
         let kind = Kind::Opaque { domain: domain(self.node).into(), op_type: self.node.op_type().into() };
         let ports = types.len() as u32;
         let node = self.add_node(kind, types, &operands);
-        (0..ports).try_for_each(|port| {
-            self.finish(port as usize, Value { node, port }).map_err(|stop| self.error(stop))
-        })
+        (0..ports)
+            .try_for_each(|port| self.finish(port as usize, Value { node, port }).map_err(|stop| self.error(stop)))
     }
 }
 

@@ -30,6 +30,8 @@ const MOST_WARNINGS: usize = 100;
 
 /// How to import a model.
 ///
+/// Symbolic sizes of the model's inputs are taken to be at least 1 where a model compares sizes with one another.
+///
 /// ```no_run
 /// use pointweld::onnx::Import;
 /// let imported = Import::new().bind("batch", 8).file("model.onnx")?;
@@ -116,7 +118,8 @@ impl Import {
         }
         scope.check_bindings()?;
         if opset > NEWEST {
-            let what = format!("operator set {opset} is newer than {NEWEST}, the newest known: ops may mean something else");
+            let what =
+                format!("operator set {opset} is newer than {NEWEST}, the newest known: ops may mean something else");
             scope.warnings.insert(0, Warning { node: "the model".into(), what });
         }
         let dropped = scope.warnings.len().saturating_sub(MOST_WARNINGS);
@@ -172,6 +175,7 @@ fn interface<'m>(scope: &mut Scope<'m>, proto: &'m GraphProto) -> Result<(), Onn
             continue;
         }
         let ty = declared_type(scope, input)?;
+        ty.shape.iter().flat_map(|shape| shape.iter()).for_each(|dim| dim.symbols(&mut scope.sizes.0));
         let value = scope.graph.add(Node::new(Kind::Input, input.name(), ty), &[]).value();
         scope.declare(input.name(), value)?;
     }

@@ -37,7 +37,8 @@ pub(super) fn topological<'a>(nodes: Vec<FlatNode<'a>>, scope: &Scope) -> Result
                 }
                 None if scope.is_declared(input) => {}
                 None => {
-                    let what = format!("its input {} is computed by no node and is no input of the model", quoted(input));
+                    let what =
+                        format!("its input {} is computed by no node and is no input of the model", quoted(input));
                     return Err(fail(node, what));
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::super::data;
 use super::super::error::{OnnxError, quoted};
-use super::super::known::Known;
+use super::super::known::{Known, Sizes};
 use super::super::proto::{DimensionValue, TensorProto, TypeProto, ValueInfoProto};
 use super::super::read::ModelFile;
 use super::{Warning, tensor_type};
@@ -30,6 +30,8 @@ pub(crate) struct Scope<'m> {
     known: HashMap<Value, Option<Known>>,
     bindings: &'m Bindings,
     symbols: BTreeSet<String>,
+    /// What is known of the symbols.
+    pub(crate) sizes: Sizes,
     /// Levels of If branches that are being imported in place.
     pub(crate) depth: usize,
 }
@@ -45,6 +47,7 @@ impl<'m> Scope<'m> {
             known: HashMap::new(),
             bindings,
             symbols: BTreeSet::new(),
+            sizes: Sizes::default(),
             depth: 0,
         }
     }
@@ -121,7 +124,7 @@ impl<'m> Scope<'m> {
 
     /// True unless it is clear at once that nothing is known.
     pub(crate) fn may_be_known(&self, value: Value) -> bool {
-        let constant = |value| self.graph.constant(value).is_some_and(|t| t.len() <= super::super::known::LARGEST);
+        let constant = |value| self.graph.constant(value).is_some_and(|t| t.len() <= Known::most(t.dtype()));
         self.known.get(&value).map_or_else(|| constant(value), Option::is_some)
     }
 
