@@ -58,7 +58,7 @@ fn drops_middle(from: DType, through: DType, to: DType) -> bool {
 fn holds(wide: DType, narrow: DType) -> bool {
     use DType::*;
     if wide == narrow {
-        return true;
+        return is_identity(wide);
     }
     let significand = match wide {
         F64 => 53,
