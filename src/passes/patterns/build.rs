@@ -46,7 +46,7 @@ fn place(graph: &Graph, e: &Expr, found: &Found, dtype: DType) -> Option<Part> {
         Expr::Apply(op, args) => {
             let slot = |(slot, arg): (usize, &Expr)| match slot < op.row().operands.len() {
                 true => place(graph, arg, found, dtype),
-                false => param(graph, arg, found),
+                false => param(graph, arg, found, dtype),
             };
             let parts = args.iter().enumerate().map(slot).collect::<Option<Vec<_>>>()?;
             let ty = result(graph, *op, &parts)?;
@@ -55,17 +55,16 @@ fn place(graph: &Graph, e: &Expr, found: &Found, dtype: DType) -> Option<Part> {
     })
 }
 
-/// A parameter is an f32 scalar; a constant that f32 does not hold can't be one.
-fn param(graph: &Graph, e: &Expr, found: &Found) -> Option<Part> {
-    match e {
-        Expr::Number(x) => Some(Part::Scalar(Scalar::new(DType::F32, Number::Float(*x)))),
-        Expr::Const(i) => {
-            let value = uniform(graph, found.consts[*i]?)?.as_f64();
-            let scalar = Scalar::new(DType::F32, Number::Float(value));
-            (scalar.as_f64() == value).then_some(Part::Scalar(scalar))
-        }
-        _ => None,
-    }
+/// A parameter is an f32 scalar. A constant of the model that f32 does not hold can't be one, nor in double precision a number
+/// of the rule.
+fn param(graph: &Graph, e: &Expr, found: &Found, dtype: DType) -> Option<Part> {
+    let (value, exactly) = match e {
+        Expr::Number(x) => (*x, dtype == DType::F64),
+        Expr::Const(i) => (uniform(graph, found.consts[*i]?)?.as_f64(), true),
+        _ => return None,
+    };
+    let scalar = Scalar::new(DType::F32, Number::Float(value));
+    (!exactly || scalar.as_f64() == value).then_some(Part::Scalar(scalar))
 }
 
 fn result(graph: &Graph, op: Op, parts: &[Part]) -> Option<Type> {

@@ -6,10 +6,24 @@
 use super::language::{Expr, Pattern, RuleError};
 use crate::op::{self, Op, Row};
 
-/// The left side with its freedom spelled out.
-pub(super) fn freed(formula: &Expr) -> Result<Pattern, RuleError> {
-    let pattern = free(formula)?;
+/// The left side with its freedom spelled out, less the way of writing it that is the right side itself (`x * x` of `x ^ 2`).
+pub(super) fn freed(left: &Expr, right: &Expr) -> Result<Pattern, RuleError> {
+    let right = exactly(right);
+    let pattern = match free(left)? {
+        Pattern::Any(all) => any(all.into_iter().filter(|p| !equal(p, &right)).collect()),
+        one => one,
+    };
     if size(&pattern) > 4000 { Err(RuleError::TooLarge) } else { Ok(pattern) }
+}
+
+/// A formula as it is written.
+fn exactly(e: &Expr) -> Pattern {
+    match e {
+        Expr::Var(i) => Pattern::Var(*i),
+        Expr::Const(i) => Pattern::Const(*i),
+        Expr::Number(x) => Pattern::Number(*x),
+        Expr::Apply(op, args) => Pattern::Apply { op: *op, args: args.iter().map(exactly).collect() },
+    }
 }
 
 fn free(e: &Expr) -> Result<Pattern, RuleError> {

@@ -98,12 +98,16 @@ pub(super) fn parse(text: &str) -> Result<Parts, RuleError> {
     if reader.vars.len().max(reader.consts.len()) > MAX_NAMES {
         return Err(RuleError::TooLarge);
     }
-    Ok((super::freedom::freed(&left)?, right, conditions))
+    Ok((super::freedom::freed(&left, &right)?, right, conditions))
 }
 
-/// The left side of a rule as it was written.
-pub(super) fn formula(text: &str) -> Result<Expr, RuleError> {
-    Reader { rest: text, vars: Vec::new(), consts: Vec::new() }.sum()
+impl Expr {
+    /// Reads a formula alone, such as `x * sigmoid(x)`.
+    pub fn parse(text: &str) -> Result<Expr, RuleError> {
+        let mut reader = Reader { rest: text, vars: Vec::new(), consts: Vec::new() };
+        let formula = reader.sum()?;
+        if reader.rest.trim().is_empty() { Ok(formula) } else { Err(reader.wants("the end")) }
+    }
 }
 
 struct Reader<'a> {
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn formulas_are_read_with_the_usual_precedence() {
-        let shown = |text| formula(text).unwrap().to_string();
+        let shown = |text| Expr::parse(text).unwrap().to_string();
         assert_eq!(shown("x * y + x / (2 - 1.5)"), "add(mul(x0, x1), div(x0, 0.5))");
         assert_eq!(shown("leaky_relu(x, $a)"), "leaky_relu(x0, $c0)");
         assert_eq!(shown("x - y - x"), "sub(sub(x0, x1), x0)");

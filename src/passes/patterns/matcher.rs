@@ -23,7 +23,8 @@ pub(super) struct Found {
 
 /// The match of a rule at a node. `through_qdq` looks through quantize/dequantize pairs between the pattern's ops.
 pub(super) fn find(graph: &Graph, rule: &Rule, id: NodeId, through_qdq: bool) -> Option<Found> {
-    let mut search = Search { graph, through_qdq, steps: 0, found: Found { scalars_only: true, ..Found::default() } };
+    let double = graph.ty(id.value()).dtype == Some(DType::F64);
+    let mut search = Search { graph, through_qdq, double, steps: 0, found: Found { scalars_only: true, ..Found::default() } };
     let todo = Todo { pattern: &rule.left, value: id.value(), root: true, next: None };
     (search.solve(Some(&todo)) && rule.conditions.iter().all(|c| holds(graph, c, &search.found)))
         .then_some(search.found)
@@ -35,6 +36,8 @@ const MAX_STEPS: usize = 20_000;
 struct Search<'g> {
     graph: &'g Graph,
     through_qdq: bool,
+    /// Whether the result is f64, which no constant rounded to f32 may get near.
+    double: bool,
     steps: usize,
     found: Found,
 }
@@ -60,7 +63,7 @@ impl Search<'_> {
             Pattern::Var(i) => self.bind_var(*i, value, next),
             Pattern::Const(i) => self.bind_const(*i, value, next),
             Pattern::Number(x) => {
-                uniform(self.graph, value).is_some_and(|c| is_near(c, *x))
+                uniform(self.graph, value).is_some_and(|c| is_near(c, *x, self.double))
                     && self.with_constant(value, |s| s.solve(next))
             }
             Pattern::Apply { op, args } => {
@@ -169,13 +172,14 @@ impl Search<'_> {
 
 /// True if a model's constant is the number that a rule writes: equal if the constant's type holds that number, and else
 /// nearer than the roundings that exporters make (a reciprocal, seven decimal digits).
-fn is_near(constant: Scalar, wanted: f64) -> bool {
+fn is_near(constant: Scalar, wanted: f64, double: bool) -> bool {
     let value = constant.as_f64();
     if value == wanted {
         return true;
     }
     let tolerance = match constant.dtype() {
         DType::F64 => 4.0 * 2f64.powi(-53),
+        _ if double => return false,
         DType::F32 => 4.0 * 2f64.powi(-24),
         DType::F16 => 2.0 * 2f64.powi(-11),
         DType::BF16 => 2.0 * 2f64.powi(-8),

@@ -21,17 +21,22 @@ use std::collections::BTreeMap;
 
 pub(super) const PASS: Pass = Pass { name: "patterns", about: "recognise what exporters write out", run };
 
-/// What a rule may do to a value. "The formula" is the left side in exact arithmetic; the written-out form rounds after each of
-/// its ops, the right side rounds once.
+/// What a rule may do to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Claim {
-    /// Bit for bit the same, NaN, infinities and the sign of zero included.
+    /// Bit for bit the same, infinities and the sign of zero included; NaN stays NaN.
     Exact,
-    /// For finite x: |new − old| ≤ `ulp`·ulp(new) + `input`·ε·max|x| + (1 + max|x|)·η. Here ε is the type's unit roundoff, η
-    /// its least positive number, and x the values that the pattern's variables stand for. What is above a rounding or two
-    /// is the written-out form's own error: removing a rounding is the only thing that the rule does.
-    Within { ulp: f64, input: f64 },
+    /// |new − old| ≤ `ulp`·ulp(new) + ε·c·(`input`·|x| + `constant`) + η·c·(1 + |x|), with ε the type's unit roundoff and η its
+    /// least positive number, |x| the largest of the values that the pattern's variables stand for and c the largest of 1 and
+    /// its named constants.
+    ///
+    /// In f64, which the reference computes no wider than it stores, the rows' own errors come on top: four times as much.
+    ///
+    /// The new form is the old formula rounded once, so that this is the error of the old form: of the roundings between its
+    /// ops and of its constants. It holds where all of these are finite; where one overflows or is 0·∞, the new form gives
+    /// the formula's limit.
+    Within { ulp: f64, input: f64, constant: f64 },
 }
 
 /// A named rewrite, read from text such as `x * sigmoid(x) => silu(x)`.
@@ -63,9 +68,14 @@ impl Rule {
         Ok(Rule { name, text: text.into(), source, claim, except, left, right, conditions })
     }
 
-    /// The left side, for those who want to write it out.
-    pub fn formula(&self) -> Result<Expr, RuleError> {
-        language::formula(&self.text)
+    /// The left side as it is written, without the freedom that it matches with.
+    pub fn pattern(&self) -> Result<Expr, RuleError> {
+        Expr::parse(self.text.split("=>").next().unwrap_or_default())
+    }
+
+    /// The right side.
+    pub fn replacement(&self) -> &Expr {
+        &self.right
     }
 }
 

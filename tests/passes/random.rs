@@ -1,8 +1,6 @@
-//! The passes: each keeps every value, or moves it by no more than it says.
+//! Random graphs before and after each pass.
 
-mod common;
-
-use common::random_graph::generate;
+use crate::random_graph::generate;
 use pointweld::graph::Graph;
 use pointweld::passes::{self, Options};
 use pointweld::reference::{self, run_graph};

@@ -1,3 +1,0 @@
-//! What several integration tests use.
-
-pub mod random_graph;
