@@ -18,7 +18,8 @@ const COUNT: usize = 600;
 
 /// Values to try a rule on: all magnitudes, and what is special.
 fn samples(dtype: DType, random: &mut Random) -> Tensor {
-    let special = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0, -1.0, 3.0, -3.0, 6.0, 1e-40, -1e-5, 88.9, -104.0];
+    let special =
+        [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0, -1.0, 3.0, -3.0, 6.0, 1e-40, -1e-5, 88.9, -104.0];
     let numbers = (0..COUNT).map(|i| match i {
         _ if dtype == DType::Bool => random.number(dtype),
         i if i < special.len() => Number::Float(special[i]),
@@ -41,7 +42,8 @@ fn names(e: &Expr) -> (usize, usize) {
 /// A variable that is the condition of a `where`, or the operand of a `not`.
 fn is_condition(e: &Expr, var: usize) -> bool {
     let Expr::Apply(op, args) = e else { return false };
-    (["where", "not"].contains(&op.name()) && args[0] == Expr::Var(var)) || args.iter().any(|arg| is_condition(arg, var))
+    (["where", "not"].contains(&op.name()) && args[0] == Expr::Var(var))
+        || args.iter().any(|arg| is_condition(arg, var))
 }
 
 struct Case {
@@ -173,7 +175,9 @@ fn every_rule_finds_its_formula_however_it_is_written_and_keeps_to_its_claim() {
             for seed in 0..12 {
                 let mut random = Random::new(seed * 1000 + number as u64);
                 let consts = constants(rule, &mut random);
-                let Some(case) = case(&rule.pattern().unwrap(), dtype, &consts, &mut random, seed > 0) else { continue };
+                let Some(case) = case(&rule.pattern().unwrap(), dtype, &consts, &mut random, seed > 0) else {
+                    continue;
+                };
                 let mut after = case.graph.clone();
                 let report = run(&mut after);
                 verify(&after).unwrap();
@@ -197,4 +201,118 @@ fn every_rule_finds_its_formula_however_it_is_written_and_keeps_to_its_claim() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Formulas that look like one of a rule's and mean something else. The second variable is another value, the constants are `$a`'s
+/// and `$b`'s numbers.
+#[test]
+fn near_misses_are_left_alone() {
+    let misses: &[(&str, &[f64])] = &[
+        ("x * sigmoid(y)", &[]),
+        ("x + sigmoid(x)", &[]),
+        ("x * sigmoid(y * $a)", &[1.702]),
+        ("x * tanh(x)", &[]),
+        ("x * tanh(softplus(y))", &[]),
+        ("x * clip(x + 3, 0, 6) / 5", &[]),
+        ("x * clip(x + 2, 0, 6) / 6", &[]),
+        ("x * clip(y + 3, 0, 6)", &[]),
+        ("x * hard_sigmoid(x, 0.2, 0.5)", &[]),
+        ("x * hard_sigmoid(y, 1/6, 0.5)", &[]),
+        ("0.5 * x * (1 + erf(x / 1.4))", &[]),
+        ("0.5 * x * (1 + erf(y / sqrt(2)))", &[]),
+        ("0.4 * x * (1 + erf(x / sqrt(2)))", &[]),
+        ("0.5 * x * (2 + erf(x / sqrt(2)))", &[]),
+        ("0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.045 * x^3)))", &[]),
+        ("0.5 * x * (1 + tanh(0.8 * (x + 0.044715 * x^3)))", &[]),
+        ("log(2 + exp(x))", &[]),
+        ("x / (1 + abs(y))", &[]),
+        ("x / (2 + exp(-x))", &[]),
+        ("max(x, x * $a)", &[1.5]),
+        ("max(x, x * $a)", &[-0.5]),
+        ("max(x, y * $a)", &[0.5]),
+        ("where(greater(x, 0), x, x * $a)", &[-0.5]),
+        ("where(greater(x, 1), x, x * $a)", &[0.5]),
+        ("where(less(x, 0), x, x * $a)", &[0.5]),
+        ("max(min(x, $a), $b)", &[1.0, 2.0]),
+        ("max(x, 1)", &[]),
+        ("x ^ 4", &[]),
+        ("y / sqrt(x)", &[]),
+        ("2 / x", &[]),
+        ("1 + neg(x)", &[]),
+        ("where(c, x, y)", &[]),
+    ];
+    for (text, consts) in misses {
+        let formula = Expr::parse(text).unwrap();
+        for dtype in [DType::F32, DType::F16] {
+            let mut random = Random::new(7);
+            let case = case(&formula, dtype, consts, &mut random, false).unwrap();
+            let mut after = case.graph.clone();
+            // `1 + neg(x)` is a rule's, and the only one of these that is: it shows that the test can fail.
+            let fired = run(&mut after).fired.into_iter().filter(|f| f.pass == "patterns").count();
+            assert_eq!(fired, usize::from(*text == "1 + neg(x)"), "{text} in {dtype}");
+        }
+    }
+}
+
+/// A constant that widens the result is no part of an op that would not.
+#[test]
+fn a_match_keeps_the_shape() {
+    for (sizes, fires) in [(vec![], true), (vec![1], true), (vec![1, 1], false), (vec![3, 1], false), (vec![4], true)] {
+        let mut b = Builder::new("g");
+        let x = b.input("x", DType::F32, shape![4]);
+        let zeros = vec![0.0; sizes.iter().product()];
+        let zero = b.constant("zero", Tensor::from_f64(DType::F32, &sizes, &zeros).unwrap());
+        let y = b.apply(Op::parse("max").unwrap(), &[x.into(), zero.into()]);
+        b.output("y", y);
+        let mut g = b.finish().unwrap();
+        assert_eq!(run(&mut g).count("relu_max"), usize::from(fires), "{sizes:?}");
+    }
+}
+
+/// SiLU as TensorRT's users have it: a quantize/dequantize pair between Sigmoid and Mul.
+fn inner_pair(other_scale: bool) -> Graph {
+    let mut b = Builder::new("g");
+    let x = b.input("x", DType::F32, shape!["n", 8]);
+    let s = b.sigmoid(x);
+    let q = b.quantize(s, 1.0 / 128.0, 0, DType::I8);
+    let r = b.dequantize(q, if other_scale { 0.01 } else { 1.0 / 128.0 }, 0);
+    let y = b.mul(x, r);
+    b.output("y", y);
+    b.finish().unwrap()
+}
+
+#[test]
+fn an_inner_quantize_is_kept_unless_asked_for_and_then_told() {
+    let mut g = inner_pair(false);
+    assert!(run(&mut g).fired.iter().all(|f| f.pass != "patterns"));
+    assert_eq!(ops(&g).len(), 4);
+    let options = Options { drop_inner_qdq: true, ..Options::default() };
+    let report = passes::run(&mut g, &options, |_, _, _| {}).unwrap();
+    assert_eq!((report.count("drop_inner_qdq"), report.count("silu")), (1, 1));
+    assert_eq!(ops(&g), [Op::parse("silu").unwrap()]);
+    let dropped = report.fired.iter().find(|f| f.rule == "drop_inner_qdq").unwrap();
+    assert_eq!(dropped.nodes.len(), 2);
+    // Another scale on the way back is a calculation of its own.
+    let mut g = inner_pair(true);
+    assert_eq!(passes::run(&mut g, &options, |_, _, _| {}).unwrap().count("silu"), 0);
+}
+
+#[test]
+fn rules_of_ones_own_come_after_the_built_in_ones() {
+    let mut b = Builder::new("g");
+    let x = b.input("x", DType::F32, shape![8]);
+    let s = b.sigmoid(x);
+    let y = b.mul(x, s);
+    b.output("y", y);
+    let mut g = b.finish().unwrap();
+    let rule = Rule::parse(
+        "what_if",
+        "silu(x) => hard_swish(x)",
+        "",
+        Claim::Within { ulp: 0.0, input: 0.0, constant: 1e9 },
+        "",
+    );
+    let options = Options { extra_rules: vec![rule.unwrap()], ..Options::default() };
+    assert_eq!(passes::run(&mut g, &options, |_, _, _| {}).unwrap().count("what_if"), 1);
+    assert_eq!(ops(&g), [Op::parse("hard_swish").unwrap()]);
 }

@@ -8,12 +8,12 @@ use pointweld::tensor::Tensor;
 use pointweld::verify::verify;
 use proptest::prelude::*;
 
-fn evaluate(graph: &Graph, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+pub fn evaluate(graph: &Graph, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     run_graph(graph, inputs, &reference::Options::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Bit for bit the same, every NaN being as good as another.
-fn identical(a: &Tensor, b: &Tensor) -> bool {
+pub fn identical(a: &Tensor, b: &Tensor) -> bool {
     let same = |i| a.at(i) == b.at(i) || a.at(i).as_f64().is_nan() && b.at(i).as_f64().is_nan();
     a.dtype() == b.dtype() && a.sizes() == b.sizes() && (0..a.len()).all(same)
 }

@@ -92,7 +92,9 @@ impl Writer<'_, '_> {
                 self.leaves(&args[0], forward, backward, inverse, into);
                 Some(inverse(x))
             }
-            Expr::Apply(op, args) if forward.name == "mul" && op.is(&op::POW) && small_power(&args[1]).is_some() && self.toss() => {
+            Expr::Apply(op, args)
+                if forward.name == "mul" && op.is(&op::POW) && small_power(&args[1]).is_some() && self.toss() =>
+            {
                 into.extend(vec![args[0].clone(); small_power(&args[1]).unwrap_or(0)]);
                 None
             }

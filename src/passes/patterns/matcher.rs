@@ -24,7 +24,8 @@ pub(super) struct Found {
 /// The match of a rule at a node. `through_qdq` looks through quantize/dequantize pairs between the pattern's ops.
 pub(super) fn find(graph: &Graph, rule: &Rule, id: NodeId, through_qdq: bool) -> Option<Found> {
     let double = graph.ty(id.value()).dtype == Some(DType::F64);
-    let mut search = Search { graph, through_qdq, double, steps: 0, found: Found { scalars_only: true, ..Found::default() } };
+    let mut search =
+        Search { graph, through_qdq, double, steps: 0, found: Found { scalars_only: true, ..Found::default() } };
     let todo = Todo { pattern: &rule.left, value: id.value(), root: true, next: None };
     (search.solve(Some(&todo)) && rule.conditions.iter().all(|c| holds(graph, c, &search.found)))
         .then_some(search.found)
