@@ -16,7 +16,7 @@ pub(super) fn assemble(mut growth: Growth, taps: &[u32]) -> Plan {
     let mut drafts = std::mem::take(&mut growth.drafts);
     let mut kernels: BTreeMap<u32, usize> = BTreeMap::new();
     for (k, draft) in drafts.iter().enumerate() {
-        if draft.merged.is_none() && !draft.stores.is_empty() {
+        if draft.merged.is_none() && !(draft.stores.is_empty() && draft.taps.is_empty()) {
             kernels.insert(draft.unit, k);
         }
     }
@@ -27,9 +27,10 @@ pub(super) fn assemble(mut growth: Growth, taps: &[u32]) -> Plan {
         (None, Some(k)) => {
             let draft = &drafts[*k];
             let values = draft.stores.iter().map(|s| facts.values[s.0 as usize].node);
-            (values.min().unwrap_or(0), 1)
+            // A kernel that only taps comes last, so that it changes no other's number.
+            (values.min().unwrap_or(u32::MAX), 1)
         }
-        (None, None) => (u32::MAX, 0),
+        (None, None) => (u32::MAX, 2),
     };
     let order = growth.depend.order(first);
     let (mut steps, mut names, mut number) = (Vec::new(), BTreeMap::new(), 0);
@@ -93,7 +94,7 @@ impl Buffers {
             }
         }
         for draft in growth.drafts.iter().filter(|d| d.merged.is_none()) {
-            for (v, _, place) in draft.loads.iter().chain(&draft.stores) {
+            for (v, _, place) in draft.loads.iter().chain(&draft.stores).chain(&draft.taps) {
                 if facts.values[*v as usize].uniform.is_none() || draft.stores.iter().any(|s| s.0 == *v) {
                     needed.insert(growth.places[*v as usize][*place].target);
                 }

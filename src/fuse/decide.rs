@@ -27,6 +27,8 @@ pub(super) fn decisions(growth: &Growth, names: &BTreeMap<usize, String>) -> Vec
                 continue;
             }
             decisions.push(Decision {
+                producer: facts.values[*v as usize].value,
+                consumer: node.id,
                 from: facts.label(producer).into(),
                 to: facts.label(n as u32).into(),
                 value: facts.name(*v).into(),

@@ -37,6 +37,8 @@ pub(super) struct Draft {
     pub loads: Vec<(u32, MapId, usize)>,
     /// Values written, each through one of its sinks.
     pub stores: Vec<(u32, MapId, usize)>,
+    /// Values written because the user wants to see them: stores that decide nothing.
+    pub taps: Vec<(u32, MapId, usize)>,
     pub nodes: HashSet<u32>,
     /// Values asked for, to be loaded or computed.
     pub reads: HashSet<u32>,

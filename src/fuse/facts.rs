@@ -110,8 +110,9 @@ impl<'g> Facts<'g> {
         let n = self.nodes.len() as u32;
         self.number[id.index()] = n;
         let class = match never {
-            Some(reason) => Class::Hard(reason),
-            None => classify(self.graph, id, &operands),
+            // Inputs and constants compute nothing, so there is nothing to forbid.
+            Some(reason) if !matches!(node.kind, Kind::Input | Kind::Constant(_)) => Class::Hard(reason),
+            _ => classify(self.graph, id, &operands),
         };
         let first = self.values.len() as u32;
         for (port, output) in node.outputs.iter().enumerate() {

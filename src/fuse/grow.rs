@@ -15,7 +15,7 @@ use super::index::{MapId, Space};
 use super::pins::Pins;
 use crate::plan::Reason;
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Kernels that share a value are tried as one with at most this many others, to stay near-linear.
 const MOST_SIBLINGS: usize = 8;
@@ -202,7 +202,8 @@ impl<'a, 'g> Growth<'a, 'g> {
         let mut left = Vec::new();
         for at in which {
             let draft = &mut self.drafts[k];
-            if forward(self.facts, &mut draft.space, v, map, &sinks[at]).is_none() {
+            let full = draft.stores.len() >= self.options.max_stores.max(1);
+            if full || forward(self.facts, &mut draft.space, v, map, &sinks[at]).is_none() {
                 left.push(at);
                 continue;
             }
@@ -214,9 +215,13 @@ impl<'a, 'g> Growth<'a, 'g> {
     }
 
     fn can_store(&mut self, k: usize, v: u32, map: MapId, sinks: &[Sink]) -> bool {
+        self.drafts[k].stores.len() + sinks.len() <= self.options.max_stores && self.can_write(k, v, map, sinks)
+    }
+
+    /// Whether a kernel has each element of `v` exactly once at a map, and can store it where `sinks` say.
+    pub fn can_write(&mut self, k: usize, v: u32, map: MapId, sinks: &[Sink]) -> bool {
         let draft = &mut self.drafts[k];
-        draft.stores.len() + sinks.len() <= self.options.max_stores
-            && draft.space.bijection(draft.space.map(map), self.facts.shape(v)).is_some()
+        draft.space.bijection(draft.space.map(map), self.facts.shape(v)).is_some()
             && sinks.iter().all(|sink| forward(self.facts, &mut draft.space, v, map, sink).is_some())
     }
 
@@ -359,14 +364,17 @@ impl<'a, 'g> Growth<'a, 'g> {
         if maps.iter().any(|map| self.args(k, n, *map).is_none()) {
             return Some(Reason::IndexNotAffine { view: self.facts.label(n).into() });
         }
-        let (draft, node) = (&self.drafts[k], &self.facts.nodes[n as usize]);
-        let mut operands: SmallVec<[u32; 4]> = node.operands.clone();
-        operands.sort_unstable();
-        operands.dedup();
-        let new = operands.iter().filter(|o| self.facts.values[**o as usize].uniform.is_none());
-        let new = new.filter(|o| !draft.reads.contains(o)).count();
+        let node = &self.facts.nodes[n as usize];
+        let mut new = BTreeSet::new();
+        for map in maps {
+            let args = self.args(k, n, *map).unwrap_or_default();
+            new.extend(node.operands.iter().zip(args).filter_map(|(o, map)| Some((*o, map?))));
+        }
+        new.retain(|(o, map)| !self.wanted[*o as usize].iter().any(|(of, m)| self.resolve(*of, *m) == (k, *map)));
+        let draft = &self.drafts[k];
         let too_large = |what: &str, limit| Some(Reason::TooLarge { what: what.into(), limit });
-        if draft.open + maps.len() * new > self.options.max_loads + maps.len() && new > 1 {
+        // The node's own place among the open reads is free once it is computed.
+        if new.len() > maps.len() && draft.open + new.len() > self.options.max_loads + maps.len() {
             return too_large("loads", self.options.max_loads);
         }
         if draft.statements + maps.len() > self.options.max_statements && matches!(node.class, Class::Point(_)) {

@@ -31,6 +31,7 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         Some((space.intern(index), at))
     };
     let loads: Vec<_> = draft.loads.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
+    draft.stores.append(&mut draft.taps);
     let stores: Vec<_> = draft.stores.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     let access = |place: &Option<(MapId, u32)>| {
         let (map, at) = (*place)?;

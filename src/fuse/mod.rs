@@ -22,7 +22,12 @@ mod grow;
 mod index;
 mod lower;
 mod pins;
+mod split;
 mod taps;
+mod unfused;
+
+pub use split::split;
+pub use unfused::unfused;
 
 use crate::dim::Bindings;
 use crate::graph::{Graph, NodeId};
@@ -33,6 +38,7 @@ use cost::Model;
 use facts::Facts;
 use grow::Growth;
 use pins::Pins;
+use std::collections::BTreeMap;
 
 /// What the user may ask of fusion, and the limits of a kernel.
 #[derive(Debug, Clone)]
@@ -45,6 +51,8 @@ pub struct Options {
     pub taps: Vec<String>,
     /// Edges that a kernel failed to compile with; see [`split`].
     pub failed: Vec<Failed>,
+    /// Nodes that no kernel may compute, each with what the compiler said of it; see [`split`].
+    pub never: Vec<(NodeId, String)>,
     /// The GPU whose figures decide what is cheaper.
     pub target: Target,
     /// Sizes of symbols, for costing only.
@@ -76,6 +84,7 @@ impl Default for Options {
             fuse: Vec::new(),
             taps: Vec::new(),
             failed: Vec::new(),
+            never: Vec::new(),
             target: Target::of(Arch::SM_90),
             bindings: Bindings::new(),
             unbound: 32,
@@ -125,7 +134,9 @@ fn did_you_mean(near: &[String]) -> String {
 pub fn fuse(graph: &Graph, options: &Options) -> Result<Plan, FuseError> {
     let model = Model::new(&options.target, &options.bindings, options.unbound);
     let cycle = |id| FuseError::Cycle { node: graph.node(id).label().into() };
-    let facts = Facts::new(graph, &model, |_| None).map_err(cycle)?;
+    let never: BTreeMap<NodeId, &str> = options.never.iter().map(|(id, error)| (*id, error.as_str())).collect();
+    let never = |id| never.get(&id).map(|error| Reason::CompileFailed { error: (*error).into() });
+    let facts = Facts::new(graph, &model, never).map_err(cycle)?;
     let pins = Pins::new(&facts, options)?;
     let mut growth = Growth::run(&facts, &model, options, &pins);
     for tap in &pins.taps {

@@ -1,11 +1,15 @@
 //! Why each edge of the graph was fused or cut.
 
+use crate::graph::{NodeId, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What became of one edge between two nodes that compute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
+    /// The edge: the value, and the node that reads it.
+    pub producer: Value,
+    pub consumer: NodeId,
     /// Labels of the producing and of the consuming node, and the name of the value between them.
     pub from: String,
     pub to: String,

@@ -8,10 +8,12 @@
 
 mod decision;
 pub mod layout;
+mod moved;
 mod print;
 mod schedule;
 
 pub use decision::{Decision, Reason, Verdict};
+pub use moved::Moved;
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Traffic};
 
 use crate::dim::{Bindings, Dim, DimError};
