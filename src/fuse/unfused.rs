@@ -7,8 +7,8 @@ use crate::dim::DimError;
 use crate::graph::Graph;
 use crate::plan::Moved;
 
-/// The moved with one kernel for each pointwise op and each view that moves elements, and how many such nodes there are. Reshapes and
-/// constants of one repeated element are free; nodes that no kernel can compute are not counted, as they are not in a plan's moved.
+/// What is moved with one kernel for each pointwise op and each view that moves elements, and how many such nodes there are. Reshapes and
+/// constants of one repeated element are free; nodes that no kernel can compute are not counted, as they are not in a plan either.
 pub fn unfused(graph: &Graph, options: &Options) -> Result<Moved, DimError> {
     let model = Model::new(&options.target, &options.bindings, options.unbound);
     let mut moved = Moved::default();
