@@ -3,6 +3,7 @@
 mod kernels;
 
 use kernels::{along, dense, kernel, uniform};
+use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::dtype::DType::*;
 use pointweld::emit::{self, KernelSource, Options};
@@ -81,6 +82,35 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         b.quantize(y, I8, 0.045, 0)
     };
     cases.push(("add_silu_i8", kernel(&[1 << 26], &[(I8, dense), (I8, dense)], I8, silu_i8)));
+    let bias_gelu = |b: &mut kernels::Body| {
+        let sum = b.op(add, &[b.load(0), b.load(1)]);
+        b.op(Op::new(&op::GELU), &[sum])
+    };
+    cases.push(("bias_gelu_f16", kernel(&[8192, 16384], &[(F16, dense), (F16, |d| along(d, 1))], F16, bias_gelu)));
+    let bias_silu = |b: &mut kernels::Body| {
+        let sum = b.op(add, &[b.load(0), b.load(1)]);
+        b.op(silu, &[sum])
+    };
+    cases.push((
+        "bias_silu_nchw_f16",
+        kernel(&[32, 128, 25600], &[(F16, dense), (F16, |d| along(d, 1))], F16, bias_silu),
+    ));
+    let outer = |b: &mut kernels::Body| b.op(Op::new(&op::MUL), &[b.load(0), b.load(1)]);
+    let (row, column): (kernels::Strides, kernels::Strides) = (|d| along(d, 0), |d| along(d, 1));
+    cases.push(("outer_f16", kernel(&[16384, 8192], &[(F16, row), (F16, column)], F16, outer)));
+    let accumulator = |b: &mut kernels::Body| {
+        let zero = b.scalar(I32, 0.0);
+        let x = b.op(Op::to(&op::DEQUANTIZE, F32), &[b.load(0), b.load(1), zero]);
+        let biased = b.op(add, &[x, b.load(2)]);
+        let y = b.op(silu, &[biased]);
+        b.quantize(y, I8, 0.045, 0)
+    };
+    let loads: [(_, kernels::Strides); 3] = [(I32, dense), (F32, column), (F32, column)];
+    cases.push(("i32_bias_silu_i8", kernel(&[262144, 256], &loads, I8, accumulator)));
+    cases.push((
+        "transposed_add",
+        kernel(&[4096, 4096], &[(F16, dense), (F16, kernels::transposed)], F16, |b| b.op(add, &[b.load(0), b.load(1)])),
+    ));
     let target = Target::of(Arch::SM_90);
     for (_, kernel) in &mut cases {
         kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());
@@ -131,4 +161,40 @@ fn kernels_that_differ_in_sizes_and_scales_share_a_text() {
     assert_ne!(first.params, second.params);
     assert_ne!(first.text, requantize(1 << 22, 0.05, 0).text);
     assert_eq!(first, requantize(1 << 22, 0.05, 7));
+}
+
+/// The instructions of a case on sm_90.
+fn mix(name: &str) -> Mix {
+    let (_, kernel) = cases().into_iter().find(|(case, _)| *case == name).unwrap();
+    let source = source(&kernel);
+    let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
+    disassembler.mix(&compile(&source, Arch::SM_90), &source.entry).unwrap()
+}
+
+#[test]
+fn memory_moves_in_vectors_of_16_bytes() {
+    for (name, loads, stores) in [
+        ("add_f16", 2, 1),
+        ("silu_f16", 1, 1),
+        ("silu_f32", 1, 1),
+        ("swiglu_bf16", 2, 1),
+        ("add_silu_i8", 2, 1),
+        ("bias_silu_nchw_f16", 1, 1),
+        ("outer_f16", 1, 4),
+        ("bias_gelu_f16", 5, 4),
+    ] {
+        let mix = mix(name);
+        assert_eq!((mix.count("LDG", &["128"]), mix.count("STG", &["128"])), (loads, stores), "{name} {mix:?}");
+        assert_eq!(mix.pipes().local, 0, "{name}");
+    }
+}
+
+#[test]
+fn codes_are_converted_off_the_slow_unit() {
+    let mix = mix("add_silu_i8");
+    // Two for each four codes.
+    assert_eq!(mix.count("F2IP", &[]), 8);
+    assert_eq!(mix.count("MUFU", &["EX2"]) + mix.count("MUFU", &["RCP"]), 32);
+    // What is left of conversions is in the second opinion in f64, once a vector.
+    assert!(mix.count("F2I", &[]) <= 1 && mix.count("I2F", &["S8"]) == 0, "{mix:?}");
 }

@@ -276,43 +276,52 @@ impl Writer<'_> {
             Arg::Const(scalar) => Some(scalar.as_f64() as f32),
             _ => None,
         };
-        let rounding = self.kernel.schedule.rounding_of(i);
+        let kernel = self.kernel;
+        let rounding = kernel.schedule.rounding_of(i);
         match constant {
             Some(scale) => self.param(Param::float(inverse.clone(), 1.0 / scale)),
-            None if rounding == Rounding::Exact => return format!("quotient_by({x}, {scale})"),
+            None if *rounding == Rounding::Exact => return format!("quotient_by({x}, {scale})"),
             None => self.line("float", inverse.clone(), &format!("__frcp_rn({scale})")),
         }
         match rounding {
             Rounding::Exact => convert::quotient(x, scale, &inverse, Quotient::Exact),
             Rounding::Near => convert::quotient(x, scale, &inverse, Quotient::Near),
-            Rounding::Guarded { absolute, relative } => {
-                self.guard(i, x, &inverse, constant, absolute.as_f64() as f32, relative.as_f64() as f32)
-            }
+            Rounding::Guarded { .. } => self.guard(i, x, &inverse, constant, rounding),
         }
     }
 
     /// The nearest integer to `x · inverse`, and the condition under which the error of `x` leaves it open.
-    fn guard(&mut self, i: usize, x: &str, inverse: &str, scale: Option<f32>, absolute: f32, relative: f32) -> String {
-        let (scaled, near, limit) =
-            (names::of_value(i, "scaled"), names::of_value(i, "nearest"), names::of_value(i, "limit"));
-        match scale {
-            Some(scale) => self.param(Param::float(limit.clone(), 0.5 - absolute / scale.abs())),
-            None => {
-                self.line("float", limit.clone(), &format!("0.5f - {} * fabsf({inverse})", literal::float(absolute)))
+    fn guard(&mut self, i: usize, x: &str, inverse: &str, scale: Option<f32>, rounding: &Rounding) -> String {
+        let Rounding::Guarded { absolute, relative, spread, of } = rounding else { return String::new() };
+        let name = |what| names::of_value(i, what);
+        // What belongs to the operand's error counts in codes: a parameter if the scale is one.
+        let mut in_codes = |what: &str, from: f64, error: f64| match scale {
+            Some(scale) => {
+                let value = from + error / f64::from(scale.abs());
+                self.param(Param::float(names::of_value(i, what), value as f32));
             }
+            None => {
+                let (from, error) = (literal::float(from as f32), literal::float(error as f32));
+                self.line("float", names::of_value(i, what), &format!("fmaf({error}, fabsf({inverse}), {from})"));
+            }
+        };
+        in_codes("limit", 0.5, -absolute.as_f64());
+        let mut limit = name("limit");
+        if !of.is_empty() {
+            in_codes("spread", 0.0, -spread.as_f64());
+            let sizes: Vec<String> = of.iter().map(|arg| format!("fabsf({})", self.arg(*arg))).collect();
+            let largest = sizes.into_iter().reduce(|a, b| format!("fmaxf({a}, {b})")).unwrap_or_default();
+            limit = format!("fmaf({}, {largest}, {limit})", name("spread"));
         }
+        let (scaled, near) = (name("scaled"), name("nearest"));
         self.line("float", scaled.clone(), &format!("{x} * {inverse}"));
         self.line("float", near.clone(), &format!("nearest({scaled})"));
-        let distance = format!("fabsf({scaled} - {near})");
+        if relative.as_f64() != 0.0 {
+            self.param(Param::float(name("slope"), -relative.as_f64() as f32));
+            limit = format!("fmaf({}, fabsf({scaled}), {limit})", name("slope"));
+        }
         // Negated, so that a NaN is in doubt as well.
-        let doubt = if relative == 0.0 {
-            format!("!({distance} <= {limit})")
-        } else {
-            let slope = names::of_value(i, "slope");
-            self.param(Param::float(slope.clone(), relative));
-            format!("!({distance} <= fmaf(-{slope}, fabsf({scaled}), {limit}))")
-        };
-        self.body.doubts.push(doubt);
+        self.body.doubts.push(format!("!(fabsf({scaled} - {near}) <= {limit})"));
         near
     }
 

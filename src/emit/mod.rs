@@ -65,6 +65,7 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
     let filled = match &kernel.schedule.form {
         Form::Flat { vector } => forms::flat(&parts, *vector)?,
         Form::Strided => forms::flat(&parts, 1)?,
+        Form::Rows { vector, rows } => forms::rows(&parts, *vector, *rows)?,
         form => {
             let why = format!("{form:?} is no form of this kernel");
             return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
@@ -83,7 +84,6 @@ fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSo
     context.insert("params", &declared);
     context.insert("wait", &options.dependent_launch);
     context.insert("entry", ENTRY);
-    context.insert("definitions", "");
     let code = template::render(template, &context).map_err(failed)?;
     let text = device::definitions_for(&code) + &prelude::prelude_for(&code) + &code;
     let entry = entry_name(kernel, template, &text);

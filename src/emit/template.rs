@@ -1,10 +1,17 @@
-//! The Tera templates: skeletons of kernels, embedded in the program.
+//! The Tera templates: skeletons of kernels, embedded in the program. They hold loops, loads, stores and barriers; what is computed
+//! comes to them as lines.
 
 use std::sync::LazyLock;
 use tera::{Context, Tera};
 
-/// Each skeleton and its text.
-const TEMPLATES: [(&str, &str); 1] = [("flat", include_str!("../../templates/flat.cu.tera"))];
+/// Each skeleton and its text. A skeleton comes after the parts it includes.
+const TEMPLATES: [(&str, &str); 5] = [
+    ("signature", include_str!("../../templates/signature.tera")),
+    ("loads", include_str!("../../templates/loads.tera")),
+    ("element", include_str!("../../templates/element.tera")),
+    ("flat", include_str!("../../templates/flat.cu.tera")),
+    ("rows", include_str!("../../templates/rows.cu.tera")),
+];
 
 static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {
     let mut tera = Tera::new();
@@ -14,10 +21,42 @@ static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {
     Ok(tera)
 });
 
-/// Fills the skeleton `name`.
+/// Fills the skeleton `name` and indents the text.
 pub fn render(name: &str, context: &Context) -> Result<String, String> {
     let tera = TERA.as_ref().map_err(String::clone)?;
-    tera.render(name, context).map_err(|error| error.to_string())
+    tera.render(name, context).map(|text| indented(&text)).map_err(|error| error.to_string())
+}
+
+/// The text with every line indented by the depth of its braces and parentheses. Preprocessor lines stay at the margin, and no
+/// two empty lines follow each other.
+fn indented(text: &str) -> String {
+    let mut result = String::with_capacity(text.len() * 5 / 4);
+    let mut depth = 0usize;
+    let mut parentheses = 0usize;
+    for line in text.trim_start().lines().map(str::trim) {
+        if line.is_empty() {
+            if !result.ends_with("\n\n") {
+                result.push('\n');
+            }
+            continue;
+        }
+        let code = line.split("//").next().unwrap_or_default();
+        let closes = code.chars().take_while(|c| *c == '}').count();
+        let margin = if line.starts_with('#') { 0 } else { 2 * (depth.saturating_sub(closes)) + 4 * parentheses };
+        result.extend(std::iter::repeat_n(' ', margin));
+        result.push_str(line);
+        result.push('\n');
+        for c in code.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                '(' => parentheses += 1,
+                ')' => parentheses = parentheses.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+    result
 }
 
 #[cfg(test)]
@@ -27,5 +66,13 @@ mod tests {
     #[test]
     fn every_template_parses() {
         assert!(TERA.is_ok(), "{:?}", TERA.as_ref().err());
+    }
+
+    #[test]
+    fn lines_are_indented_by_their_depth() {
+        let text =
+            "\nvoid f(\nint a) {\n#pragma unroll\nfor (;;) {\n\n\ng();\n}\nif (a) {\n} else {\nh(); // {\n}\n}\n";
+        let wanted = "void f(\n    int a) {\n#pragma unroll\n  for (;;) {\n\n    g();\n  }\n  if (a) {\n  } else {\n    h(); // {\n  }\n}\n";
+        assert_eq!(indented(text), wanted);
     }
 }

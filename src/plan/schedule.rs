@@ -1,5 +1,6 @@
 //! How a kernel runs. A schedule never changes what is computed, beyond the stated bound of its [`Compute`] mode.
 
+use super::Arg;
 use crate::scalar::Scalar;
 use serde::{Deserialize, Serialize};
 
@@ -66,14 +67,14 @@ pub enum Traffic {
 }
 
 /// How `x / scale` becomes an integer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rounding {
     /// To the integer nearest to the exact quotient of the `x` at hand.
     Exact,
-    /// `x` carries the error of f32 arithmetic, of at most `absolute` + `relative`·|q| in units of the code q: where that
+    /// `x` carries the error of f32 arithmetic, of at most `absolute` + `relative`·|x| + `spread`·max|of| (f32 numbers): where that
     /// leaves open which integer is nearest, the element is computed again in f64.
-    Guarded { absolute: Scalar, relative: Scalar },
+    Guarded { absolute: Scalar, relative: Scalar, spread: Scalar, of: Vec<Arg> },
     /// To the integer nearest to `x · (1/scale)` in f32: wrong by one where the exact quotient is within rounding of a tie.
     Near,
 }
@@ -94,8 +95,8 @@ impl Default for Schedule {
 
 impl Schedule {
     /// The rounding of statement `stmt`.
-    pub fn rounding_of(&self, stmt: usize) -> Rounding {
-        self.rounding.iter().find(|(i, _)| *i as usize == stmt).map_or(Rounding::Exact, |(_, rounding)| *rounding)
+    pub fn rounding_of(&self, stmt: usize) -> &Rounding {
+        self.rounding.iter().find(|(i, _)| *i as usize == stmt).map_or(&Rounding::Exact, |(_, rounding)| rounding)
     }
 
     /// The same schedule with 64-bit indices, for sizes that [`IndexWidth::Bits32`] can't count.

@@ -1,11 +1,13 @@
 //! Chooses how each kernel runs: the form of its loops, the width of its vectors, fast or accurate arithmetic, the width of its
 //! indices. Fills [`Kernel::schedule`] and nothing else.
 
+mod error;
 mod vector;
 
 use crate::dtype::DType;
 use crate::op::{self, TypeRule};
-use crate::plan::{Compute, Form, IndexWidth, Kernel, Plan, Schedule, Step, Traffic};
+use crate::plan::{Access, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Traffic};
+use crate::scalar::Scalar;
 use crate::target::Target;
 
 /// What a user may ask of the schedules.
@@ -25,23 +27,30 @@ pub fn schedule(plan: &mut Plan, target: &Target, options: &Options) {
 }
 
 /// The schedule for one kernel.
-pub fn choose(kernel: &Kernel, target: &Target, _options: &Options) -> Schedule {
+pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Schedule {
     let threads = 256;
+    let compute = compute(kernel);
     Schedule {
         form: form(kernel, target, threads),
-        compute: compute(kernel),
+        compute,
         index: index(kernel),
         threads,
         traffic: traffic(kernel, target),
-        rounding: Vec::new(),
+        rounding: rounding(kernel, compute, options),
     }
 }
 
 fn form(kernel: &Kernel, target: &Target, threads: u32) -> Form {
-    if kernel.stores.iter().all(|store| store.access.is_dense(&kernel.domain)) {
-        Form::Flat { vector: vector::flat(kernel, target, threads) }
-    } else {
-        Form::Strided
+    let flat = Form::Flat { vector: vector::flat(kernel, target, threads) };
+    let plain = |access: &Access| access.is_dense(&kernel.domain) || access.is_uniform(&kernel.domain);
+    let dense_stores = kernel.stores.iter().all(|store| store.access.is_dense(&kernel.domain));
+    if dense_stores && kernel.loads.iter().all(|load| plain(&load.access)) {
+        return flat;
+    }
+    match vector::rows(kernel, target, threads) {
+        Some((vector, rows)) => Form::Rows { vector, rows },
+        None if dense_stores => flat,
+        None => Form::Strided,
     }
 }
 
@@ -53,6 +62,35 @@ fn compute(kernel: &Kernel) -> Compute {
     let stored = kernel.stores.iter().all(|store| narrow(store.dtype));
     let computed = kernel.body.iter().all(|stmt| steady(stmt.op.row()) || stmt.dtype.is_float());
     if stored && computed { Compute::Fast } else { Compute::Accurate }
+}
+
+/// How each quantization to an integer rounds: exactly what is at hand where that is exact, guarded by its error where not.
+fn rounding(kernel: &Kernel, compute: Compute, options: &Options) -> Vec<(u32, Rounding)> {
+    let quantizes = |stmt: &Stmt| stmt.op.row().types == TypeRule::Quantize && !stmt.dtype.is_float();
+    if !kernel.body.iter().any(quantizes) {
+        return Vec::new();
+    }
+    let values = error::values(kernel, compute);
+    let mut all = Vec::new();
+    for (i, stmt) in kernel.body.iter().enumerate().filter(|(_, stmt)| quantizes(stmt)) {
+        let x = error::value_of(kernel, &values, stmt.args[0]);
+        if x.is_exact() {
+            continue;
+        }
+        all.push((i as u32, if options.fast { Rounding::Near } else { guarded(x) }));
+    }
+    all
+}
+
+/// Bounds rounded up: the guard itself is f32 arithmetic, and its product with the rounded inverse errs by up to 3·2⁻²⁴.
+fn guarded(x: error::Value) -> Rounding {
+    let up = |error: f64| Scalar::f32((error * 1.001).min(f64::from(f32::MAX)) as f32);
+    Rounding::Guarded {
+        absolute: up(x.absolute),
+        relative: up(x.relative + 3.0 * f64::from(f32::EPSILON) / 2.0),
+        spread: up(x.spread),
+        of: x.of,
+    }
 }
 
 /// 64 bits where a count or an offset is known to pass 2³¹; a symbolic size is taken to be smaller, which a launch checks.
@@ -72,7 +110,7 @@ fn index(kernel: &Kernel) -> IndexWidth {
 /// Streamed if the tensors are known to be larger than half the L2 cache together.
 fn traffic(kernel: &Kernel, target: &Target) -> Traffic {
     let Some(count) = kernel.count().ok().and_then(|n| n.known()) else { return Traffic::Cached };
-    let moved = |access: &crate::plan::Access, dtype: DType| match access.strides.iter().any(|s| s.is(0)) {
+    let moved = |access: &Access, dtype: DType| match access.strides.iter().any(|s| s.is(0)) {
         true => 0,
         false => (count as u64).saturating_mul(u64::from(dtype.bits()) / 8),
     };

@@ -1,6 +1,6 @@
 //! How many adjacent elements a thread takes.
 
-use crate::plan::Kernel;
+use crate::plan::{Access, Kernel, layout};
 use crate::target::Target;
 
 /// Bytes of the widest vector access.
@@ -12,13 +12,57 @@ const HELD: u64 = 32;
 /// The number of elements, a power of two: the narrowest tensor moves 16 bytes unless the widest would then take more than
 /// 32, and small tensors are cut so that every multiprocessor gets a block.
 pub fn flat(kernel: &Kernel, target: &Target, threads: u32) -> u32 {
-    let moved = |access: &crate::plan::Access| !access.is_uniform(&kernel.domain);
-    let loads = kernel.loads.iter().filter(|l| moved(&l.access)).map(|l| u64::from(l.dtype.bits()) / 8);
-    let widths: Vec<u64> = loads.chain(kernel.stores.iter().map(|s| u64::from(s.dtype.bits()) / 8)).collect();
-    let narrowest = widths.iter().copied().min().unwrap_or(1).max(1);
-    let widest = widths.iter().copied().max().unwrap_or(1).max(1);
+    let (narrowest, widest) = widths(kernel);
     let vector = (VECTOR / narrowest).min(HELD / widest).max(1);
     fill(kernel, target, threads, vector, VECTOR / 4 / narrowest)
+}
+
+/// Bytes of the narrowest and of the widest element that moves.
+fn widths(kernel: &Kernel) -> (u64, u64) {
+    let loads = kernel.loads.iter().filter(|l| !l.access.is_uniform(&kernel.domain)).map(|l| l.dtype);
+    let widths = loads.chain(kernel.stores.iter().map(|s| s.dtype)).map(|t| u64::from(t.bits()).div_ceil(8));
+    widths.fold((VECTOR, 1), |(low, high), width| (low.min(width), high.max(width)))
+}
+
+/// The vector along the innermost axis and the rows a thread for a kernel of rows, if vectors of at least 4 bytes fit the rows, or if
+/// the stores leave no other way.
+pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)> {
+    let [outer @ .., inner] = &kernel.domain[..] else { return None };
+    let last = outer.last()?;
+    if inner.is(1) || !kernel.stores.iter().all(|store| store.access.inner().is(1)) {
+        return None;
+    }
+    let (narrowest, widest) = widths(kernel);
+    let most = (VECTOR / narrowest).min(HELD / widest).max(1);
+    let accesses =
+        kernel.loads.iter().map(|l| (&l.access, l.dtype)).chain(kernel.stores.iter().map(|s| (&s.access, s.dtype)));
+    let vectors: Vec<_> = accesses.filter(|(access, _)| access.inner().is(1)).collect();
+    let fits = |vector: u64| {
+        let aligned = |(access, dtype): &(&Access, crate::dtype::DType)| {
+            let size = u64::from(dtype.bits()).div_ceil(8);
+            access.alignment(size, vector, VECTOR) >= (vector * size).min(VECTOR)
+        };
+        layout::is_multiple(inner, vector) && vectors.iter().all(aligned)
+    };
+    let mut vector = most;
+    while vector > 1 && !fits(vector) {
+        vector /= 2;
+    }
+    let dense = kernel.stores.iter().all(|store| store.access.is_dense(&kernel.domain));
+    if dense && vector < most && vector * narrowest < 4 {
+        return None;
+    }
+    let vector = fill(kernel, target, threads, vector, VECTOR / 4 / narrowest);
+    // Vectors that stay the same from row to row are worth keeping for several.
+    let stays = |l: &crate::plan::Load| {
+        let last_stride = l.access.strides.get(outer.len() - 1);
+        l.access.inner().is(1) && last_stride.is_some_and(|stride| stride.is(0)) && !last.is(1)
+    };
+    let count = kernel.count().ok().and_then(|n| n.known()).unwrap_or(0).unsigned_abs();
+    let per_row = u64::from(target.part.sms) * u64::from(threads) * u64::from(vector);
+    let enough = |rows: u64| layout::is_multiple(last, rows) && count / (rows * per_row).max(1) >= 2;
+    let rows = if kernel.loads.iter().any(stays) { [4, 2].into_iter().find(|&n| enough(n)).unwrap_or(1) } else { 1 };
+    Some((vector, rows as u32))
 }
 
 /// Halves `vector`, down to `least`, while there are fewer blocks than multiprocessors.

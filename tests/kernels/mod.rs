@@ -67,6 +67,16 @@ pub fn along(domain: &[Dim], axis: usize) -> Vec<Dim> {
     (0..domain.len()).map(|i| Dim::fixed(i64::from(i == axis))).collect()
 }
 
+/// The last two axes exchanged in memory.
+pub fn transposed(domain: &[Dim]) -> Vec<Dim> {
+    let mut swapped = domain.to_vec();
+    let rank = swapped.len();
+    swapped.swap(rank - 1, rank - 2);
+    let mut strides = layout::row_major(&swapped).unwrap();
+    strides.swap(rank - 1, rank - 2);
+    strides
+}
+
 /// A kernel of one dense store over a domain.
 pub fn kernel(domain: &[i64], loads: &[(DType, Strides)], to: DType, body: impl FnOnce(&mut Body) -> Arg) -> Kernel {
     let domain: Vec<Dim> = domain.iter().map(|&n| Dim::fixed(n)).collect();

@@ -76,7 +76,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
         }
     }
 
-    let (mut pointers, mut uniform, mut declared) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pointers, mut prologue) = (Vec::new(), Vec::new());
     let (mut load_whole, mut load_some, mut element) = (Vec::new(), Vec::new(), offsets.clone());
     for (i, walk) in loads.iter().enumerate() {
         let size = parts.load_bytes(i);
@@ -89,14 +89,14 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
         let (pointer, words) = (names::load(i), names::load_words(i));
         match walk {
             Walk::Uniform => {
-                uniform.push(format!("const auto {words} = {};", parts.element_at(i, &pointer)));
+                prologue.push(format!("const auto {words} = {};", parts.element_at(i, &pointer)));
                 element.extend(parts.unpack(i, &words, "0"));
             }
             Walk::Dense => {
                 let bytes = size * wide;
                 let once = parts.load_once();
                 if tail {
-                    declared.push(format!("Words<{}> {words};", bytes.div_ceil(4)));
+                    prologue.push(format!("Words<{}> {words};", bytes.div_ceil(4)));
                     load_whole.push(format!("{words} = {once}<{bytes}, {align}>({pointer} + first);"));
                     load_some.push(format!("{words} = load_some<{bytes}, {size}>({pointer} + first, live);"));
                 } else {
@@ -157,11 +157,12 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     let exact: Vec<String> = if exact.is_empty() { exact } else { offsets.into_iter().chain(exact).collect() };
 
     let mut context = parts.context();
+    let thread = if vector == 1 { "one element".to_owned() } else { format!("{vector} adjacent elements") };
+    context.insert("what", &format!("Each thread computes {thread} in row-major order."));
     context.insert("vector", &vector);
     context.insert("tail", &tail);
     for (name, lines) in [
-        ("uniform", &uniform),
-        ("declared", &declared),
+        ("prologue", &prologue),
         ("load_whole", &load_whole),
         ("load_some", &load_some),
         ("arrays", &arrays),

@@ -1,8 +1,10 @@
 //! One file for each form of loop nest: it decides what each line of its skeleton says.
 
 mod flat;
+mod rows;
 
 pub use flat::flat;
+pub use rows::rows;
 
 use super::body::{self, Body, Output};
 use super::launch::Blocks;

@@ -103,6 +103,12 @@ __device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>
   }
 }
 
+// Element e of a vector, in the type that computes it.
+template <int N>
+__device__ __forceinline__ i8 get_i8(const Words<N>& x, int e) {
+  return (i8)(x.w[e / 4] >> (8 * (e % 4)));
+}
+
 // Small integers as floats without a conversion instruction, which runs on the slow unit: the code becomes the low bits of
 // 2^23 by a byte permutation, and 2^23 is subtracted. Exact.
 template <int N>
@@ -120,16 +126,14 @@ __device__ __forceinline__ float number(float k) {
   return k != k ? 0.0f : k;
 }
 
-// The nearest integer to x / scale, half to even, exactly. k comes from the rounded inverse and is off by one at most; the
-// remainder x - k * scale is exact (k * scale is within half a scale of x), and tells.
-__device__ __forceinline__ float quotient(float x, float scale, float inverse) {
-  float k = nearest(x * inverse);
-  const float twice = 2.0f * fmaf(-k, scale, x);
-  if (fabsf(twice) >= fabsf(scale)) {
-    const float next = k + ((twice < 0.0f) == (scale < 0.0f) ? 1.0f : -1.0f);
-    if (fabsf(twice) > fabsf(scale) || ((i32)k & 1) != 0) k = next;
-  }
-  return k;
+// The same for scales whose inverse or remainders leave the range of floats, and for doubles.
+__device__ __forceinline__ float quotient_wide(double x, double scale) {
+  return (float)fmin(fmax(rint(x / scale), -0x1p22), 0x1p22);
+}
+
+// NaN passes through fmin and fmax as a bound: keep it.
+__device__ __forceinline__ float quotient_or_nan(double x, double scale) {
+  return x != x || scale != scale ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
 }
 
 __device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float d) {
@@ -160,6 +164,31 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) 
   return r;
 }
 
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+template <int SIZE, int N, int M>
+__device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
+  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if constexpr (SIZE < 4) {
+      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
+      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+    } else {
+      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+    }
+  }
+}
+
+// x*sigmoid(x); -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
+__device__ __forceinline__ float pw_silu(float x) {
+  float e = expf(-fabsf(x));
+  return (x < 0.0f ? fmaxf(x, -3.402823466e+38f) * e : x) / (1.0f + e);
+}
+__device__ __forceinline__ double pw_silu(double x) {
+  double e = exp(-fabs(x));
+  return (x < 0.0 ? fmax(x, -1.7976931348623157e+308) * e : x) / (1.0 + e);
+}
+
 // 2^x
 __device__ __forceinline__ float pw_fast_exp2(float x) {
   float y;
@@ -188,7 +217,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_silu_etc_flat_ef34f519d1(
+pw_dequantize_dequantize_add_silu_etc_flat_ad3887c2c8(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -196,12 +225,17 @@ pw_dequantize_dequantize_add_silu_etc_flat_ef34f519d1(
     const float v0_scale,
     const float v1_scale,
     const float v4_scale,
-    const float v4_inverse) {
+    const float v4_inverse,
+    const float v4_limit,
+    const float v4_slope) {
+
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
+
   float y0_e[16];
+  u32 doubt = 0u;
 #pragma unroll
   for (int e = 0; e < 16; ++e) {
     const float x0_f = get_i8_as_float(x0_w, e);
@@ -210,9 +244,27 @@ pw_dequantize_dequantize_add_silu_etc_flat_ef34f519d1(
     const float v1_dequantize = x1_f * v1_scale;
     const float v2_add = v0_dequantize + v1_dequantize;
     const float v3_silu = pw_fast_silu(v2_add);
-    const float v4_quantize = quotient(v3_silu, v4_scale, v4_inverse);
+    const float v4_scaled = v3_silu * v4_inverse;
+    const float v4_nearest = nearest(v4_scaled);
+    const float v4_quantize = v4_nearest;
+    if (!(fabsf(v4_scaled - v4_nearest) <= fmaf(v4_slope, fabsf(v4_scaled), v4_limit))) doubt |= 1u << e;
     y0_e[e] = v4_quantize;
   }
-  const auto y0_w = pack_code_i8(y0_e);
+  auto y0_w = pack_code_i8(y0_e);
+#pragma unroll 1
+  while (doubt != 0u) {  // too near a tie for f32: once more in f64
+    const int e = __ffs(doubt) - 1;
+    doubt &= doubt - 1u;
+    const i8 x0_e = get_i8(load<1, 1>(x0 + first + e), 0);
+    const i8 x1_e = get_i8(load<1, 1>(x1 + first + e), 0);
+    const double v0_dequantize = (double)x0_e * (double)v0_scale;
+    const double v1_dequantize = (double)x1_e * (double)v1_scale;
+    const double v2_add = v0_dequantize + v1_dequantize;
+    const double v3_silu = pw_silu(v2_add);
+    const float v4_quantize = quotient_or_nan(v3_silu, (double)v4_scale);
+    const float y0_e1[1] = {v4_quantize};
+    patch<1>(y0_w, e, pack_code_i8(y0_e1));
+  }
   store_once<16, 16>(y0 + first, y0_w);
+
 }

@@ -90,13 +90,15 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_flat_bc704a66d0(
+pw_flat_66cc92863e(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const idx count) {
+
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
   if (first >= count) return;
   const auto x0_w = load<16, 16>(x0 + first);
+
   i8 y0_e[16];
 #pragma unroll
   for (int e = 0; e < 16; ++e) {
@@ -105,4 +107,5 @@ pw_flat_bc704a66d0(
   }
   const auto y0_w = pack_8(y0_e);
   store<16, 16>(y0 + first, y0_w);
+
 }

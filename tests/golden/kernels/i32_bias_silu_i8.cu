@@ -1,0 +1,297 @@
+typedef signed char i8;
+typedef short i16;
+typedef int i32;
+typedef long long i64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef float f32;
+typedef double f64;
+
+// Adjacent elements as memory has them, in 32-bit registers.
+template <int N>
+struct Words {
+  u32 w[N];
+};
+
+// n / d for n < 2^31, with multiplier = ceil(2^(31 + shift) / d) and shift = ceil(log2 d) (Granlund and Montgomery, 1994).
+__device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
+  return __umulhi(2u * n, multiplier) >> shift;
+}
+
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
+  Words<(BYTES + 3) / 4> r = {};
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldg((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) {
+      const uint2 v = __ldg((const uint2*)p + i);
+      r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
+    }
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+  }
+  return r;
+}
+
+// As load, for data that is read once: it leaves the caches first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+    Words<(BYTES + 3) / 4> r;
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldcs((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+    return r;
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    const uint2 v = __ldcs((const uint2*)p);
+    return {v.x, v.y};
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    return {__ldcs((const u32*)p)};
+  } else {
+    return load<BYTES, ALIGN>(p);
+  }
+}
+
+// BYTES bytes to an address that is a multiple of ALIGN.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      ((uint4*)p)[i] = make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]);
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) ((uint2*)p)[i] = make_uint2(r.w[2 * i], r.w[2 * i + 1]);
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) ((u32*)p)[i] = r.w[i];
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) ((u16*)p)[i] = (u16)(r.w[i / 2] >> (16 * (i % 2)));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) ((u8*)p)[i] = (u8)(r.w[i / 4] >> (8 * (i % 4)));
+  }
+}
+
+// As store, for data that is larger than the caches: it leaves them first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      __stcs((uint4*)p + i, make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]));
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    __stcs((uint2*)p, make_uint2(r.w[0], r.w[1]));
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    __stcs((u32*)p, r.w[0]);
+  } else {
+    store<BYTES, ALIGN>(p, r);
+  }
+}
+
+template <int N>
+__device__ __forceinline__ i32 get_i32(const Words<N>& x, int e) {
+  return (i32)x.w[e];
+}
+
+template <int N>
+__device__ __forceinline__ float get_f32(const Words<N>& x, int e) {
+  return __uint_as_float(x.w[e]);
+}
+
+// The float nearest integer, half to even, for |x| < 2^22.
+__device__ __forceinline__ float nearest(float x) {
+  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
+}
+
+__device__ __forceinline__ float number(float k) {
+  return k != k ? 0.0f : k;
+}
+
+// The same for scales whose inverse or remainders leave the range of floats, and for doubles.
+__device__ __forceinline__ float quotient_wide(double x, double scale) {
+  return (float)fmin(fmax(rint(x / scale), -0x1p22), 0x1p22);
+}
+
+// NaN passes through fmin and fmax as a bound: keep it.
+__device__ __forceinline__ float quotient_or_nan(double x, double scale) {
+  return x != x || scale != scale ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
+}
+
+__device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 860
+  // The pairs of conversions and packings become one F2IP each, off the slow unit.
+  u32 r;
+  asm("{.reg .s32 a, b, c, d; .reg .b32 hi; cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; "
+      "cvt.rni.s32.f32 d, %4; cvt.pack.sat.s8.s32.b32 hi, d, c, 0; cvt.pack.sat.s8.s32.b32 %0, b, a, hi;}"
+      : "=r"(r) : "f"(a), "f"(b), "f"(c), "f"(d));
+  return r;
+#else
+  // The code is in the low bits of 1.5 * 2^23 plus itself.
+  const u32 x = __float_as_uint(fminf(fmaxf(number(a), -128.0f), 127.0f) + 12582912.0f);
+  const u32 y = __float_as_uint(fminf(fmaxf(number(b), -128.0f), 127.0f) + 12582912.0f);
+  const u32 z = __float_as_uint(fminf(fmaxf(number(c), -128.0f), 127.0f) + 12582912.0f);
+  const u32 w = __float_as_uint(fminf(fmaxf(number(d), -128.0f), 127.0f) + 12582912.0f);
+  return __byte_perm(__byte_perm(x, y, 0x0040u), __byte_perm(z, w, 0x0040u), 0x5410u);
+#endif
+}
+
+// q * scale rounded once, or nearly: a float holds no more than 24 of an i32's bits, so the high and low halves go apart.
+__device__ __forceinline__ float scale_i32(i32 q, float scale) {
+  return fmaf((float)(q >> 16) * 65536.0f, scale, (float)(q & 0xffff) * scale);
+}
+
+// A vector's elements into the words that memory has.
+template <int V>
+__device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) {
+  Words<(V + 3) / 4> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 4)
+    r.w[i / 4] = saturate_pack_i8(y[i], i + 1 < V ? y[i + 1] : 0.0f, i + 2 < V ? y[i + 2] : 0.0f, i + 3 < V ? y[i + 3] : 0.0f);
+  return r;
+}
+
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+template <int SIZE, int N, int M>
+__device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
+  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if constexpr (SIZE < 4) {
+      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
+      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+    } else {
+      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+    }
+  }
+}
+
+// x*sigmoid(x); -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
+__device__ __forceinline__ float pw_silu(float x) {
+  float e = expf(-fabsf(x));
+  return (x < 0.0f ? fmaxf(x, -3.402823466e+38f) * e : x) / (1.0f + e);
+}
+__device__ __forceinline__ double pw_silu(double x) {
+  double e = exp(-fabs(x));
+  return (x < 0.0 ? fmax(x, -1.7976931348623157e+308) * e : x) / (1.0 + e);
+}
+
+// 2^x
+__device__ __forceinline__ float pw_fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// 1/x for x whose reciprocal is a normal number: beyond 2^126 it is 0.
+__device__ __forceinline__ float pw_fast_rcp(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 2 ulp for |x| < 1, 90 at |x| = 88.
+__device__ __forceinline__ float pw_fast_exp(float x) { return pw_fast_exp2(x * 1.44269504f); }
+
+// 1/(1 + exp(-x)). 90 ulp at x = -88, less than 4 above -1.
+__device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1.0f + pw_fast_exp(-x)); }
+
+// x*sigmoid(x); -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
+__device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
+
+typedef u32 idx;
+typedef i32 off;
+
+// Each thread computes 8 elements along the innermost axis of 4 successive rows.
+extern "C" __global__ void __launch_bounds__(256)
+pw_dequantize_add_silu_quantize_rows_aceb608bda(
+    const i32* __restrict__ x0,
+    const f32* __restrict__ x1,
+    const f32* __restrict__ x2,
+    i8* __restrict__ y0,
+    const idx columns,
+    const u32 columns_mul,
+    const u32 columns_shift,
+    const idx rows,
+    const off x0_s0,
+    const off y0_s0,
+    const float v3_scale,
+    const float v3_inverse,
+    const float v3_limit,
+    const float v3_spread,
+    const float v3_slope) {
+
+  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx group = divide(place, columns_mul, columns_shift);
+  const idx column = (place - group * columns) * 8u;
+  const idx row = group * 4u;
+  if (row >= rows) return;
+  const idx i0 = row;
+  const off x0_at = (off)i0 * x0_s0;
+  const off x1_at = 0;
+  const off x2_at = 0;
+  const off y0_at = (off)i0 * y0_s0;
+  Words<8> x0_w[4];
+  const auto x1_w = load<32, 16>(x1 + x1_at + column);
+  const auto x2_w = load<32, 16>(x2 + x2_at + column);
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    x0_w[r] = load_once<32, 16>(x0 + x0_at + r * x0_s0 + column);
+
+  }
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    float y0_e[8];
+    u32 doubt = 0u;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const i32 x0_e = get_i32(x0_w[r], e);
+      const float x1_e = get_f32(x1_w, e);
+      const float x2_e = get_f32(x2_w, e);
+      const float v0_dequantize = scale_i32(x0_e, x1_e);
+      const float v1_add = v0_dequantize + x2_e;
+      const float v2_silu = pw_fast_silu(v1_add);
+      const float v3_scaled = v2_silu * v3_inverse;
+      const float v3_nearest = nearest(v3_scaled);
+      const float v3_quantize = v3_nearest;
+      if (!(fabsf(v3_scaled - v3_nearest) <= fmaf(v3_slope, fabsf(v3_scaled), fmaf(v3_spread, fabsf(v0_dequantize), v3_limit)))) doubt |= 1u << e;
+      y0_e[e] = v3_quantize;
+    }
+    auto y0_w = pack_code_i8(y0_e);
+#pragma unroll 1
+    while (doubt != 0u) {  // too near a tie for f32: once more in f64
+      const int e = __ffs(doubt) - 1;
+      doubt &= doubt - 1u;
+      const i32 x0_e = get_i32(load<4, 4>(x0 + x0_at + r * x0_s0 + column + e), 0);
+      const double x1_e = get_f32(load<4, 4>(x1 + x1_at + column + e), 0);
+      const double x2_e = get_f32(load<4, 4>(x2 + x2_at + column + e), 0);
+      const double v0_dequantize = (double)x0_e * (double)x1_e;
+      const double v1_add = v0_dequantize + x2_e;
+      const double v2_silu = pw_silu(v1_add);
+      const float v3_quantize = quotient_or_nan(v2_silu, (double)v3_scale);
+      const float y0_e1[1] = {v3_quantize};
+      patch<1>(y0_w, e, pack_code_i8(y0_e1));
+    }
+    store_once<8, 8>(y0 + y0_at + r * y0_s0 + column, y0_w);
+
+  }
+}
