@@ -94,13 +94,17 @@ __device__ __forceinline__ double pw_mod(double a, double b) {
   return r == 0.0 ? copysign(0.0, b) : (r < 0.0) != (b < 0.0) ? r + b : r;
 }
 
-//@ pw_floor_div: pw_div pw_mod pw_sub
+//@ pw_floor_div: pw_div pw_rem
 // floor(a/b). The rounded quotient may have reached an integer that the exact one does not: then q*b lies beyond a.
 // Exact while |q| < 2^24 (2^53); beyond, the quotient is an integer rounded once.
-__device__ __forceinline__ int pw_floor_div(int a, int b) { return pw_div(pw_sub(a, pw_mod(a, b)), b); }
+__device__ __forceinline__ int pw_floor_div(int a, int b) {
+  int q = pw_div(a, b), r = pw_rem(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? q - 1 : q;
+}
 __device__ __forceinline__ unsigned pw_floor_div(unsigned a, unsigned b) { return pw_div(a, b); }
 __device__ __forceinline__ long long pw_floor_div(long long a, long long b) {
-  return pw_div(pw_sub(a, pw_mod(a, b)), b);
+  long long q = pw_div(a, b), r = pw_rem(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? q - 1 : q;
 }
 __device__ __forceinline__ unsigned long long pw_floor_div(unsigned long long a, unsigned long long b) {
   return pw_div(a, b);
@@ -367,7 +371,7 @@ __device__ __forceinline__ double pw_gelu(double x) {
 // x*sigmoid(z), z = 2*sqrt(2/pi)*(x + 0.044715*x^3). z carries its rounding errors along (zh + zl), since exp would make
 // them |z| times larger: 4 ulp, where plain evaluation has 100. Each constant is a float and what it lacks.
 __device__ __forceinline__ float pw_gelu_tanh(float x) {
-  if (fabsf(x) > 16.0f) return x > 0.0f ? x : x < 0.0f ? -0.0f : x;
+  if (fabsf(x) > 16.0f) return x > 0.0f ? x : -0.0f;
   float p = x * x;
   float pl = fmaf(x, x, -p);
   float w = fmaf(0.044715f, p, 1.0f);
@@ -381,9 +385,17 @@ __device__ __forceinline__ float pw_gelu_tanh(float x) {
   return (x < 0.0f ? x * e : x) / (1.0f + e);
 }
 __device__ __forceinline__ double pw_gelu_tanh(double x) {
-  if (fabs(x) > 40.0) return x > 0.0 ? x : x < 0.0 ? -0.0 : x;
-  double z = 1.5957691216057307 * x * fma(0.044715, x * x, 1.0);
-  double e = exp(-fabs(z));
+  if (fabs(x) > 40.0) return x > 0.0 ? x : -0.0;
+  double p = x * x;
+  double pl = fma(x, x, -p);
+  double w = fma(0.044715, p, 1.0);
+  double wl = fma(0.044715, p, 1.0 - w) + 0.044715 * pl;
+  double y = 1.5957691216057308 * x;
+  double yl = fma(1.5957691216057308, x, -y) + -9.96930880911092e-17 * x;
+  double zh = y * w;
+  double zl = fma(y, w, -zh) + fma(y, wl, yl * w);
+  double e = exp(-fabs(zh));
+  e = fma(e, zh < 0.0 ? zl : -zl, e);
   return (x < 0.0 ? x * e : x) / (1.0 + e);
 }
 

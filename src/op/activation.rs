@@ -21,6 +21,12 @@ const fn smooth(f32: f64, fast: f64, f64: f64) -> Bound {
     }
 }
 
+/// The same where x is scaled by alpha first: for alpha ≥ ¼, |x| gets four times as far.
+const fn scaled(f32: f64, fast: f64, f64: f64) -> Bound {
+    let Bound { f32, fast, f64 } = smooth(f32, fast, f64);
+    Bound { f32: f32.or_abs(4.0 * DENORMAL_FACTOR), fast: fast.or_abs(4.0 * FLUSHED_FACTOR), f64 }
+}
+
 /// The bound of a result that the approximate instructions flush to zero.
 const fn flushed(f32: f64, fast: f64, f64: f64) -> Bound {
     Bound { fast: Deviation::ulp(fast).or_abs(FLUSHED), ..Bound::ulps(f32, fast, f64) }
@@ -37,7 +43,7 @@ rows! {
         eval: Eval::float(|a| real::sigmoid(a[0])),
         cuda: Cuda { f32: "pw_sigmoid({0})", fast: "pw_fast_sigmoid({0})", f64: "pw_sigmoid({0})", int: "" },
         cost: Cost::new(2, 2, 0),
-        bound: flushed(4.0, 128.0, 4.0),
+        bound: flushed(6.0, 96.0, 4.0),
         ..Row::UNARY
     };
     SILU = Row {
@@ -49,7 +55,7 @@ rows! {
         eval: Eval::float(|a| real::swish(a[0], 1.0)),
         cuda: Cuda { f32: "pw_silu({0})", fast: "pw_fast_silu({0})", f64: "pw_silu({0})", int: "" },
         cost: Cost::new(2, 3, 1),
-        bound: smooth(4.0, 128.0, 4.0),
+        bound: smooth(7.0, 96.0, 4.0),
         ..Row::UNARY
     };
     SWISH = Row {
@@ -61,7 +67,7 @@ rows! {
         eval: Eval::float(|a| real::swish(a[0], a[1])),
         cuda: Cuda { f32: "pw_swish({0}, {1})", fast: "pw_fast_swish({0}, {1})", f64: "pw_swish({0}, {1})", int: "" },
         cost: Cost::new(2, 3, 2),
-        bound: smooth(5.0, 128.0, 5.0),
+        bound: scaled(7.0, 128.0, 5.0),
         ..Row::UNARY
     };
     TANH = Row {
@@ -74,7 +80,7 @@ rows! {
         eval: Eval::float(|a| libm::tanh(a[0])),
         cuda: Cuda { f32: "tanhf({0})", fast: "pw_fast_tanh({0})", f64: "tanh({0})", int: "" },
         cost: Cost::new(2, 7, 2),
-        bound: Bound::ulps(3.0, 32.0, 4.0),
+        bound: Bound::ulps(4.0, 32.0, 4.0),
         ..Row::UNARY
     };
     SCALED_TANH = Row {
@@ -90,7 +96,7 @@ rows! {
             int: "",
         },
         cost: Cost::new(2, 9, 2),
-        bound: smooth(5.0, 36.0, 6.0),
+        bound: Bound::ulps(6.0, 36.0, 6.0),
         ..Row::UNARY
     };
     SOFTPLUS = Row {
@@ -103,7 +109,7 @@ rows! {
         eval: Eval::float(|a| real::softplus(a[0])),
         cuda: Cuda { f32: "pw_softplus({0})", fast: "pw_fast_softplus({0})", f64: "pw_softplus({0})", int: "" },
         cost: Cost::new(1, 9, 1),
-        bound: flushed(4.0, 128.0, 4.0),
+        bound: flushed(6.0, 96.0, 4.0),
         ..Row::UNARY
     };
     /// TensorRT gives both factors; cuDNN's is `alpha = 1/beta`.
@@ -112,7 +118,7 @@ rows! {
         formula: "alpha*log(1 + exp(beta*x))",
         elsewhere: &["TensorRT kSOFTPLUS with alpha and beta", "cuDNN SOFTPLUS_FWD with a beta"],
         params: &[param("alpha", 1.0), param("beta", 1.0)],
-        eval: Eval::float(|a| a[1] * real::softplus(a[2] * a[0])),
+        eval: Eval::float(|a| a[1] * real::scaled_softplus(a[0], a[2])),
         cuda: Cuda {
             f32: "({1} * pw_scaled_softplus({0}, {2}))",
             fast: "({1} * pw_fast_softplus({2} * {0}))",
@@ -120,7 +126,7 @@ rows! {
             int: "",
         },
         cost: Cost::new(1, 11, 1),
-        bound: smooth(5.0, 256.0, 6.0),
+        bound: scaled(7.0, 192.0, 6.0),
         ..Row::UNARY
     };
     SOFTSIGN = Row {
@@ -133,7 +139,7 @@ rows! {
         eval: Eval::float(|a| real::softsign(a[0])),
         cuda: Cuda { f32: "pw_softsign({0})", fast: "pw_fast_softsign({0})", f64: "pw_softsign({0})", int: "" },
         cost: Cost::new(1, 2, 3),
-        bound: Bound::ulps(1.5, 4.0, 1.5),
+        bound: Bound::ulps(2.0, 5.0, 2.0),
         ..Row::UNARY
     };
     ELU = Row {
@@ -150,7 +156,7 @@ rows! {
             int: "",
         },
         cost: Cost::new(1, 7, 4),
-        bound: Bound::ulps(2.5, 32.0, 3.0),
+        bound: Bound::ulps(2.5, 24.0, 3.0),
         ..Row::UNARY
     };
     SELU = Row {
@@ -167,7 +173,7 @@ rows! {
             int: "",
         },
         cost: Cost::new(1, 8, 4),
-        bound: Bound::ulps(3.5, 32.0, 4.0),
+        bound: Bound::ulps(3.5, 24.0, 4.0),
         ..Row::UNARY
     };
     /// The bound is for alpha > 0, as every network has it.
@@ -184,7 +190,7 @@ rows! {
             int: "",
         },
         cost: Cost::new(1, 8, 4),
-        bound: Bound::ulps(3.5, 32.0, 4.0),
+        bound: Bound::ulps(3.5, 24.0, 4.0),
         ..Row::UNARY
     };
     /// ONNX's `approximate = "none"`.
@@ -197,7 +203,7 @@ rows! {
         eval: Eval::float(|a| real::gelu(a[0])),
         cuda: Cuda { f32: "pw_gelu({0})", fast: "pw_fast_gelu({0})", f64: "pw_gelu({0})", int: "" },
         cost: Cost::new(2, 12, 3),
-        bound: smooth(8.0, 256.0, 8.0),
+        bound: smooth(8.0, 192.0, 8.0),
         ..Row::UNARY
     };
     /// ONNX's `approximate = "tanh"`.
@@ -210,7 +216,7 @@ rows! {
         eval: Eval::float(|a| real::gelu_tanh(a[0])),
         cuda: Cuda { f32: "pw_gelu_tanh({0})", fast: "pw_fast_gelu_tanh({0})", f64: "pw_gelu_tanh({0})", int: "" },
         cost: Cost::new(2, 6, 1),
-        bound: smooth(8.0, 512.0, 1024.0),
+        bound: smooth(8.0, 192.0, 8.0),
         ..Row::UNARY
     };
     MISH = Row {
@@ -221,7 +227,7 @@ rows! {
         eval: Eval::float(|a| real::mish(a[0])),
         cuda: Cuda { f32: "pw_mish({0})", fast: "pw_fast_mish({0})", f64: "pw_mish({0})", int: "" },
         cost: Cost::new(2, 6, 2),
-        bound: smooth(6.0, 128.0, 6.0),
+        bound: smooth(8.0, 96.0, 6.0),
         ..Row::UNARY
     };
 }

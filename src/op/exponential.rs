@@ -14,7 +14,7 @@ rows! {
         eval: Eval::float(|a| libm::exp(a[0])),
         cuda: Cuda { f32: "expf({0})", fast: "pw_fast_exp({0})", f64: "exp({0})", int: "" },
         cost: Cost::new(1, 1, 0),
-        bound: Bound { fast: Deviation::ulp(128.0).or_abs(f32::MIN_POSITIVE as f64), ..Bound::ulp(2.0) },
+        bound: Bound { fast: Deviation::ulp(96.0).or_abs(f32::MIN_POSITIVE as f64), ..Bound::ulps(4.0, 0.0, 2.0) },
         ..Row::UNARY
     };
     LOG = Row {
@@ -26,7 +26,7 @@ rows! {
         eval: Eval::float(|a| libm::log(a[0])),
         cuda: Cuda { f32: "logf({0})", fast: "pw_fast_log({0})", f64: "log({0})", int: "" },
         cost: Cost::new(1, 8, 5),
-        bound: Bound::ulps(2.0, 64.0, 2.0),
+        bound: Bound::ulps(1.5, 40.0, 2.0),
         ..Row::UNARY
     };
     SQRT = Row {
@@ -49,7 +49,7 @@ rows! {
         eval: Eval::float(|a| 1.0 / a[0].sqrt()),
         cuda: Cuda { f32: "rsqrtf({0})", fast: "pw_fast_rsqrt({0})", f64: "rsqrt({0})", int: "" },
         cost: Cost::new(1, 2, 3),
-        bound: Bound::ulps(2.0, 3.0, 2.0),
+        bound: Bound::ulps(3.0, 3.0, 2.0),
         ..Row::UNARY
     };
     ERF = Row {
@@ -62,7 +62,7 @@ rows! {
         eval: Eval::float(|a| libm::erf(a[0])),
         cuda: Cuda { f32: "erff({0})", fast: "", f64: "erf({0})", int: "" },
         cost: Cost::new(1, 12, 8),
-        bound: Bound::ulp(3.0),
+        bound: Bound::ulp(2.5),
         ..Row::UNARY
     };
 }

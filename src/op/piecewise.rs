@@ -3,9 +3,6 @@
 use super::row::{onnx, param};
 use super::{Algebra, Bound, Cost, Cuda, Eval, Row, TypeRule, TypeSet, real, rows};
 
-/// One rounding more than a single operation: a product by a rounded constant.
-const TWICE: Bound = Bound::ulp(1.5);
-
 rows! {
     RELU = Row {
         name: "relu",
@@ -107,7 +104,7 @@ rows! {
         }),
         cuda: Cuda { f32: "pw_hard_swish({0})", fast: "", f64: "pw_hard_swish({0})", int: "" },
         cost: Cost::new(0, 3, 1),
-        bound: Bound::ulp(2.5),
+        bound: Bound::ulp(3.0),
         ..Row::UNARY
     };
     /// ONNX takes integers as well: import a cast to float, this, and a cast back.
@@ -123,7 +120,7 @@ rows! {
         }),
         cuda: Cuda::float("({0} < -{1} ? {0} + {2} : {0} > {1} ? {0} - {2} : 0)"),
         cost: Cost::new(0, 2, 4),
-        bound: TWICE,
+        bound: Bound::ROUNDED,
         ..Row::UNARY
     };
 }

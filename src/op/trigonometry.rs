@@ -1,5 +1,6 @@
 //! Circular and hyperbolic functions and their inverses. CUDA's own are accurate over the whole range, and rare enough in
-//! networks that none has an approximate form. The bounds are those of the CUDA programming guide, measured again in tests/ops.rs.
+//! networks that none has an approximate form. The bounds are those that the CUDA programming guide states or a
+//! little wider, for the approximate instructions within them moved to the ends of their own errors (tests/ops/numerics.rs).
 
 use super::row::onnx;
 use super::{Algebra, Bound, Cost, Cuda, Eval, Row, real, rows};
@@ -40,7 +41,7 @@ rows! {
         eval: Eval::float(|a| libm::tan(a[0])),
         cuda: Cuda { f32: "tanf({0})", fast: "", f64: "tan({0})", int: "" },
         cost: Cost::new(3, 16, 8),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(5.0),
         ..Row::UNARY
     };
     ASIN = Row {
@@ -53,7 +54,7 @@ rows! {
         eval: Eval::float(|a| libm::asin(a[0])),
         cuda: Cuda { f32: "asinf({0})", fast: "", f64: "asin({0})", int: "" },
         cost: Cost::new(1, 14, 6),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(2.5),
         ..Row::UNARY
     };
     ACOS = Row {
@@ -66,7 +67,7 @@ rows! {
         eval: Eval::float(|a| libm::acos(a[0])),
         cuda: Cuda { f32: "acosf({0})", fast: "", f64: "acos({0})", int: "" },
         cost: Cost::new(1, 14, 6),
-        bound: Bound::ulp(3.0),
+        bound: Bound::ulp(2.5),
         ..Row::UNARY
     };
     ATAN = Row {
@@ -79,7 +80,7 @@ rows! {
         eval: Eval::float(|a| libm::atan(a[0])),
         cuda: Cuda { f32: "atanf({0})", fast: "", f64: "atan({0})", int: "" },
         cost: Cost::new(1, 12, 5),
-        bound: Bound::ulp(3.0),
+        bound: Bound::ulp(2.5),
         ..Row::UNARY
     };
     ATAN2 = Row {
@@ -91,7 +92,7 @@ rows! {
         eval: Eval::float(|a| libm::atan2(a[0], a[1])),
         cuda: Cuda { f32: "atan2f({0}, {1})", fast: "", f64: "atan2({0}, {1})", int: "" },
         cost: Cost::new(1, 20, 12),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(3.0),
         ..Row::UNARY
     };
     SINH = Row {
@@ -103,7 +104,7 @@ rows! {
         eval: Eval::float(|a| libm::sinh(a[0])),
         cuda: Cuda { f32: "sinhf({0})", fast: "", f64: "sinh({0})", int: "" },
         cost: Cost::new(2, 14, 6),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(6.0),
         ..Row::UNARY
     };
     COSH = Row {
@@ -115,7 +116,7 @@ rows! {
         eval: Eval::float(|a| libm::cosh(a[0])),
         cuda: Cuda { f32: "coshf({0})", fast: "", f64: "cosh({0})", int: "" },
         cost: Cost::new(2, 8, 3),
-        bound: Bound::ulp(3.0),
+        bound: Bound::ulp(4.0),
         ..Row::UNARY
     };
     ASINH = Row {
@@ -127,7 +128,7 @@ rows! {
         eval: Eval::float(|a| libm::asinh(a[0])),
         cuda: Cuda { f32: "asinhf({0})", fast: "", f64: "asinh({0})", int: "" },
         cost: Cost::new(3, 16, 10),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(3.0),
         ..Row::UNARY
     };
     ACOSH = Row {
@@ -152,7 +153,7 @@ rows! {
         eval: Eval::float(|a| libm::atanh(a[0])),
         cuda: Cuda { f32: "atanhf({0})", fast: "", f64: "atanh({0})", int: "" },
         cost: Cost::new(2, 14, 8),
-        bound: Bound::ulp(4.0),
+        bound: Bound::ulp(5.0),
         ..Row::UNARY
     };
 }
