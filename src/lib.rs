@@ -18,6 +18,7 @@ pub mod op;
 pub mod passes;
 pub mod patch;
 pub mod plan;
+pub mod ptx;
 pub mod qparams;
 pub mod quant;
 pub mod reference;

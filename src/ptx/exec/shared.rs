@@ -1,0 +1,198 @@
+//! Shared memory of a block: checked for bounds, alignment, initialisation and races.
+
+use super::Context;
+use crate::ptx::fault::{FaultKind, SpaceName};
+use crate::ptx::memory::BitSet;
+use crate::ptx::program::Region;
+use crate::ptx::race::{Conflict, Race, Touch, Who};
+
+pub(crate) struct Shared {
+    data: Vec<u8>,
+    written: BitSet,
+    regions: Vec<Region>,
+    pub race: Option<Race>,
+    block: [u32; 3],
+    check_written: bool,
+}
+
+type Check<T> = Result<T, Box<FaultKind>>;
+
+impl Shared {
+    pub(crate) fn new(context: &Context<'_>) -> Shared {
+        let end = context.shared.iter().map(|r| r.start + r.size).max().unwrap_or(0) as usize;
+        let race = (context.options.races && end > 0).then(|| Race::new(end, context.threads as usize));
+        Shared {
+            data: vec![0; end],
+            written: BitSet::new(end, false),
+            regions: context.shared.clone(),
+            race,
+            block: context.block,
+            check_written: context.options.uninitialised,
+        }
+    }
+
+    /// Forgets everything: shared memory does not survive its block.
+    pub(crate) fn reset(&mut self) {
+        self.written.clear();
+        if let Some(race) = &mut self.race {
+            race.new_block();
+        }
+    }
+
+    /// Checks an access and gives its offset in `data`.
+    fn place(&self, addr: u64, size: usize, align: usize, write: bool) -> Check<usize> {
+        let end = addr.wrapping_add(size as u64);
+        let hit = self
+            .regions
+            .iter()
+            .find(|r| addr >= u64::from(r.start) && end <= u64::from(r.start + r.size) && end >= addr);
+        if let Some(region) = hit {
+            if !addr.is_multiple_of(align as u64) {
+                return Err(Box::new(FaultKind::Misaligned {
+                    space: SpaceName::Shared,
+                    write,
+                    size: align,
+                    address: addr,
+                    label: region.name.clone(),
+                    offset: addr as i64 - i64::from(region.start),
+                }));
+            }
+            return Ok(addr as usize);
+        }
+        // Blame the variable that the address lies in or just behind.
+        let near =
+            self.regions.iter().filter(|r| addr >= u64::from(r.start)).max_by_key(|r| r.start).or(self.regions.first());
+        Err(Box::new(match near {
+            Some(r) if addr < u64::from(u32::MAX) => FaultKind::OutOfBounds {
+                space: SpaceName::Shared,
+                write,
+                size,
+                address: addr,
+                label: r.name.clone(),
+                offset: addr as i64 - i64::from(r.start),
+                len: r.size as usize,
+            },
+            _ => FaultKind::Unmapped { space: SpaceName::Shared, write, size, address: addr },
+        }))
+    }
+
+    fn label(&self, byte: usize) -> (String, i64) {
+        let region = self.regions.iter().find(|r| (r.start as usize..(r.start + r.size) as usize).contains(&byte));
+        region.map_or((String::new(), byte as i64), |r| (r.name.clone(), byte as i64 - i64::from(r.start)))
+    }
+
+    fn thread(&self, thread: u16) -> [u32; 3] {
+        super::coordinates(u64::from(thread), self.block)
+    }
+
+    fn conflict(&self, conflict: Conflict, who: Who, write: bool) -> Box<FaultKind> {
+        Box::new(match conflict {
+            Conflict::Race { byte, other, other_write } => {
+                let (label, offset) = self.label(byte);
+                FaultKind::SharedRace {
+                    label,
+                    offset,
+                    write,
+                    thread: self.thread(who.thread),
+                    other_write,
+                    other: self.thread(other.thread),
+                    other_line: other.line,
+                }
+            }
+            Conflict::Pending { byte, thread, line } => {
+                let (label, offset) = self.label(byte);
+                FaultKind::PendingCopy { label, offset, write, owner: self.thread(thread), owner_line: line }
+            }
+        })
+    }
+
+    fn check_read(&self, at: usize, len: usize) -> Check<()> {
+        if !self.check_written {
+            return Ok(());
+        }
+        match self.written.first_clear(at, len) {
+            None => Ok(()),
+            Some(first) => {
+                let (label, offset) = self.label(at);
+                Err(Box::new(FaultKind::Uninitialised {
+                    space: SpaceName::Shared,
+                    size: len,
+                    address: at as u64,
+                    label,
+                    offset,
+                    first: offset + (first - at) as i64,
+                }))
+            }
+        }
+    }
+
+    /// Reads at a shared address, as a thread.
+    pub(crate) fn read(&mut self, addr: u64, align: usize, out: &mut [u8], who: Who, strong: bool) -> Check<()> {
+        let at = self.place(addr, out.len(), align, false)?;
+        let touch = if strong { Touch::AtomicRead } else { Touch::Read };
+        if let Some(race) = &mut self.race
+            && let Err(c) = race.touch(at, out.len(), who, touch, |_| false)
+        {
+            return Err(self.conflict(c, who, false));
+        }
+        self.check_read(at, out.len())?;
+        out.copy_from_slice(&self.data[at..at + out.len()]);
+        Ok(())
+    }
+
+    /// Writes at a shared address, as a thread.
+    pub(crate) fn write(&mut self, addr: u64, align: usize, bytes: &[u8], who: Who, strong: bool) -> Check<()> {
+        let at = self.place(addr, bytes.len(), align, true)?;
+        let (data, written) = (&self.data, &self.written);
+        let touch = if strong { Touch::Atomic } else { Touch::Write };
+        if let Some(race) = &mut self.race
+            && let Err(c) = race.touch(at, bytes.len(), who, touch, |i| written.get(at + i) && data[at + i] == bytes[i])
+        {
+            return Err(self.conflict(c, who, true));
+        }
+        self.data[at..at + bytes.len()].copy_from_slice(bytes);
+        self.written.set_range(at, bytes.len());
+        Ok(())
+    }
+
+    /// Reads and replaces, atomically.
+    pub(crate) fn update(&mut self, addr: u64, size: usize, who: Who, f: impl FnOnce(u64) -> u64) -> Check<u64> {
+        let at = self.place(addr, size, size, true)?;
+        if let Some(race) = &mut self.race
+            && let Err(c) = race.touch(at, size, who, Touch::Atomic, |_| false)
+        {
+            return Err(self.conflict(c, who, true));
+        }
+        self.check_read(at, size)?;
+        let mut old = [0; 8];
+        old[..size].copy_from_slice(&self.data[at..at + size]);
+        let old = u64::from_le_bytes(old);
+        self.data[at..at + size].copy_from_slice(&f(old).to_le_bytes()[..size]);
+        Ok(old)
+    }
+
+    /// Begins an asynchronous copy to a shared address; the bytes land with [`land`](Shared::land).
+    pub(crate) fn begin_copy(&mut self, addr: u64, size: usize, who: Who) -> Check<usize> {
+        let at = self.place(addr, size, size, true)?;
+        if let Some(race) = &mut self.race
+            && let Err(c) = race.begin_copy(at, size, who)
+        {
+            return Err(self.conflict(c, who, true));
+        }
+        Ok(at)
+    }
+
+    /// An asynchronous copy lands.
+    pub(crate) fn land(&mut self, at: usize, bytes: &[u8], who: Who) {
+        if let Some(race) = &mut self.race {
+            race.end_copy(at, bytes.len(), who);
+        }
+        self.data[at..at + bytes.len()].copy_from_slice(bytes);
+        self.written.set_range(at, bytes.len());
+    }
+
+    /// The start of an object of `size` bytes that the interpreter keeps itself, such as an mbarrier.
+    pub(crate) fn object(&self, addr: u64, size: usize) -> Check<usize> {
+        self.place(addr, size, size, true)
+    }
+}

@@ -1,0 +1,97 @@
+//! Moves the results of approximate instructions within their documented error, to show that a kernel's bound also holds on hardware.
+
+use super::ops::half::{Bf16, F16, Format};
+use super::program::{Approx, R32};
+
+/// Perturbs a row of results. The same seed, instruction and exact result always give the same perturbed result, as a circuit would.
+pub(crate) fn row(row: &mut R32, bound: Approx, seed: u64, line: u32) {
+    for bits in row {
+        *bits = value(*bits, bound, hash(seed, line, *bits));
+    }
+}
+
+/// A number in -1 ..= 1 from a hash: the two ends are as likely as all between together, because errors hide there.
+fn fraction(h: u64) -> f64 {
+    match h & 3 {
+        0 => -1.0,
+        1 => 1.0,
+        _ => (h >> 11) as f64 / (1u64 << 52) as f64 - 1.0,
+    }
+}
+
+fn hash(seed: u64, line: u32, bits: u32) -> u64 {
+    let mut z = seed ^ u64::from(line) << 32 ^ u64::from(bits);
+    // SplitMix64's finaliser, twice: neighbouring inputs must not give neighbouring errors.
+    for _ in 0..2 {
+        z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+    }
+    z
+}
+
+fn value(bits: u32, bound: Approx, h: u64) -> u32 {
+    let t = fraction(h);
+    match bound {
+        Approx::Exact => bits,
+        Approx::RelativeF16(r) => halves::<F16>(bits, h, |x, t| x * (1.0 + t * f64::from(r))),
+        Approx::RelativeBf16(r) => halves::<Bf16>(bits, h, |x, t| x * (1.0 + t * f64::from(r))),
+        Approx::AbsoluteF16(a) => halves::<F16>(bits, h, |x, t| x + t * f64::from(a)),
+        Approx::AbsoluteBf16(a) => halves::<Bf16>(bits, h, |x, t| x + t * f64::from(a)),
+        _ => {
+            let x = f32::from_bits(bits);
+            // Zeros, infinities, NaN and an exact one are special cases that the ISA fixes.
+            if !x.is_normal() || x.abs() == 1.0 {
+                return bits;
+            }
+            let ulp = |x: f32| f64::from(f32::from_bits(x.abs().to_bits() & 0x7f80_0000)) * 2f64.powi(-23);
+            let moved = match bound {
+                Approx::Ulp(n) => f64::from(x) + t * f64::from(n) * ulp(x),
+                Approx::Relative(r) => f64::from(x) * (1.0 + t * f64::from(r)),
+                Approx::Absolute(a) => f64::from(x) + t * f64::from(a),
+                // The larger of the two: which applies depends on the argument, which is not known here.
+                Approx::Log2 => {
+                    f64::from(x) + t * (2f64.powi(-22)).max(if x.abs() >= 1.0 { 2.0 * ulp(x) } else { 0.0 })
+                }
+                _ => f64::from(x),
+            };
+            let moved = moved as f32;
+            if moved.is_normal() { moved.to_bits() } else { bits }
+        }
+    }
+}
+
+fn halves<T: Format>(bits: u32, h: u64, f: impl Fn(f64, f64) -> f64) -> u32 {
+    let one = |v: u32, t: f64| {
+        let x = T::wide(v & 0xffff);
+        let moved = T::round(f(f64::from(x), t) as f32);
+        if x == 0.0 || !x.is_finite() || x.abs() == 1.0 || !T::wide(moved).is_finite() { v & 0xffff } else { moved }
+    };
+    one(bits, fraction(h)) | one(bits >> 16, fraction(h.rotate_left(32))) << 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stay_within_the_bound_and_reach_it() {
+        let mut worst = [0i64; 2];
+        for i in 0..4096u32 {
+            let exact = 1.0 + (i as f32 + 1.0) / 5000.0;
+            let moved = value(exact.to_bits(), Approx::Ulp(2), hash(7, 3, exact.to_bits()));
+            let ulps = i64::from(moved) - i64::from(exact.to_bits());
+            assert!(ulps.abs() <= 2, "{ulps}");
+            worst = [worst[0].min(ulps), worst[1].max(ulps)];
+        }
+        assert_eq!(worst, [-2, 2]);
+    }
+
+    #[test]
+    fn special_values_stay() {
+        for x in [0.0, -0.0, f32::INFINITY, f32::NAN, 1.0] {
+            assert_eq!(value(x.to_bits(), Approx::Relative(0.1), 1), x.to_bits());
+        }
+    }
+}
