@@ -1,6 +1,10 @@
 //! Real models: what can be said of each file that `scripts/fetch_models.py` puts in place. `make test` runs that script first.
 
-use pointweld::onnx::ModelFile;
+use pointweld::dim::Dim;
+use pointweld::dtype::DType;
+use pointweld::onnx::proto::TensorProto;
+use pointweld::onnx::{Import, ModelFile};
+use pointweld::verify::verify;
 use prost::Message;
 use std::path::{Path, PathBuf};
 
@@ -35,4 +39,47 @@ fn models_are_written_as_they_were_read() {
         let bytes = std::fs::read(path).expect("readable");
         assert!(file.model.encode_to_vec() == bytes, "{} changed", path.display());
     }
+}
+
+/// The tensor in a test vector's file.
+fn tensor(path: &Path) -> Option<TensorProto> {
+    TensorProto::decode(std::fs::read(path).ok()?.as_slice()).ok()
+}
+
+/// What is known of each node test's results agrees with the results that ONNX ships.
+#[test]
+fn the_types_of_node_tests_are_right() {
+    let (mut results, mut typed, mut failures) = (0, 0, Vec::new());
+    for path in models("onnx-backend") {
+        let name = path.parent().expect("a folder").file_name().expect("a name").to_string_lossy().into_owned();
+        let imported = match Import::new().file(&path) {
+            Ok(imported) => imported,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        if let Err(error) = verify(&imported.graph) {
+            failures.push(format!("{name}: {error}"));
+        }
+        for (at, (_, value)) in imported.graph.outputs().iter().enumerate() {
+            let file = path.with_file_name("test_data_set_0").join(format!("output_{at}.pb"));
+            let Some(expected) = tensor(&file).filter(|t| t.data_type() > 0) else { continue };
+            let ty = imported.graph.ty(*value);
+            results += 1;
+            typed += usize::from(ty.full().is_some());
+            let dtype = DType::from_onnx(expected.data_type());
+            if ty.dtype.is_some() && ty.dtype != dtype {
+                failures.push(format!("{name}: output {at} is {ty}, and ONNX gives {dtype:?}"));
+            }
+            let Some(shape) = &ty.shape else { continue };
+            let agrees = |(d, n): (&Dim, &i64)| d.known().is_none_or(|d| d == *n);
+            if shape.rank() != expected.dims.len() || !shape.iter().zip(&expected.dims).all(agrees) {
+                failures.push(format!("{name}: output {at} is {ty}, and ONNX gives {:?}", expected.dims));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    // The rest depends on data, or belongs to operators that are not imported.
+    assert!(typed * 100 >= results * 97, "only {typed} of {results} results have a known type");
 }

@@ -20,7 +20,7 @@ mod views;
 mod window;
 
 use super::attributes::domain;
-use super::import::{Context, Stop, opaque};
+use super::import::{Context, OLDEST, Stop, opaque};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Type, Value};
@@ -44,6 +44,7 @@ pub(crate) fn node(cx: &mut Cx) -> Done {
 fn standard(cx: &mut Cx) -> Done {
     match cx.op_type() {
         "Constant" => create::constant(cx),
+        _ if cx.version < OLDEST => pointwise::by_table(cx),
         "ConstantOfShape" => create::constant_of_shape(cx),
         "Range" => create::range(cx),
         "Shape" => create::shape(cx),

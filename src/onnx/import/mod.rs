@@ -20,10 +20,14 @@ use super::read::ModelFile;
 use super::{convert, subgraph};
 use crate::dim::Bindings;
 use crate::graph::{Graph, Kind, Node, Type};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Versions of ONNX's operator set that are understood. Before 7, broadcasting was an attribute of each op.
-const OLDEST: i64 = 7;
+/// The first version of ONNX's operator set that is understood as a whole: before it, broadcasting was an attribute of each
+/// operator. Of older models, the operators that have not changed since are imported and the rest stays opaque.
+pub(crate) const OLDEST: i64 = 7;
+/// The last version that is known.
 const NEWEST: i64 = 27;
 /// Nodes of one kind of warning that are listed before the rest is only counted.
 const MOST_WARNINGS: usize = 100;
@@ -41,6 +45,7 @@ const MOST_WARNINGS: usize = 100;
 #[derive(Debug, Clone, Default)]
 pub struct Import {
     bindings: Bindings,
+    constants: BTreeMap<String, Tensor>,
 }
 
 /// An imported model.
@@ -85,6 +90,13 @@ impl Import {
         self
     }
 
+    /// Gives an input of the model a value, which becomes a constant: a shape or axes that the model takes as an input, say,
+    /// without which the shapes that depend on it stay unknown.
+    pub fn constant(mut self, input: &str, value: Tensor) -> Import {
+        self.constants.insert(input.into(), value);
+        self
+    }
+
     /// Reads and imports a model file.
     ///
     /// # Errors
@@ -105,7 +117,7 @@ impl Import {
         let nodes = functions::flatten(model)?;
         let title = if proto.name().is_empty() { file.path().display().to_string() } else { proto.name().into() };
         let mut scope = Scope::new(Graph::new(&title), file, &self.bindings);
-        interface(&mut scope, proto)?;
+        interface(&mut scope, proto, &self.constants)?;
         for node in order::topological(nodes, &scope)? {
             convert_node(&mut scope, &node)?;
         }
@@ -117,9 +129,7 @@ impl Import {
             scope.graph.mark_output(name, value);
         }
         scope.check_bindings()?;
-        if opset > NEWEST {
-            let what =
-                format!("operator set {opset} is newer than {NEWEST}, the newest known: ops may mean something else");
+        if let Some(what) = doubt(opset) {
             scope.warnings.insert(0, Warning { node: "the model".into(), what });
         }
         let dropped = scope.warnings.len().saturating_sub(MOST_WARNINGS);
@@ -136,23 +146,30 @@ impl Import {
 fn version(file: &ModelFile) -> Result<i64, OnnxError> {
     let model = &file.model;
     let opsets = functions::opsets(&model.opset_import)?;
-    let version = opsets.get("").copied();
-    let uses_onnx = || model.graph.iter().flat_map(|g| &g.node).any(|n| domain(n).is_empty());
-    match version {
-        Some(version) if version >= OLDEST => Ok(version),
-        None if !uses_onnx() => Ok(NEWEST),
-        found => {
-            let found = found.map_or("no version of it".into(), |v| format!("version {v}"));
-            let what = format!(
-                "it imports {found} of ONNX's operator set and {OLDEST} to {NEWEST} are understood; convert it with onnx.version_converter"
-            );
-            Err(OnnxError::Graph { what })
-        }
+    match opsets.get("").copied() {
+        Some(version) => Ok(version),
+        None if model.graph.iter().flat_map(|g| &g.node).all(|n| !domain(n).is_empty()) => Ok(NEWEST),
+        None => Err(OnnxError::Graph { what: "the model imports no version of ONNX's operator set".into() }),
     }
 }
 
+fn doubt(opset: i64) -> Option<String> {
+    if opset > NEWEST {
+        return Some(format!(
+            "operator set {opset} is newer than {NEWEST}, the newest known: ops may mean something else"
+        ));
+    }
+    (opset < OLDEST).then(|| {
+        format!("operator set {opset} is older than {OLDEST}: most stays opaque; onnx.version_converter brings it up to date")
+    })
+}
+
 /// Declares the model's constants and inputs.
-fn interface<'m>(scope: &mut Scope<'m>, proto: &'m GraphProto) -> Result<(), OnnxError> {
+fn interface<'m>(
+    scope: &mut Scope<'m>,
+    proto: &'m GraphProto,
+    constants: &BTreeMap<String, Tensor>,
+) -> Result<(), OnnxError> {
     for tensor in &proto.initializer {
         scope.declare_initializer(tensor)?;
     }
@@ -175,11 +192,21 @@ fn interface<'m>(scope: &mut Scope<'m>, proto: &'m GraphProto) -> Result<(), Onn
             continue;
         }
         let ty = declared_type(scope, input)?;
+        if let Some(tensor) = constants.get(input.name()) {
+            let value = scope.given_constant(input.name(), tensor, &ty)?;
+            scope.declare(input.name(), value)?;
+            continue;
+        }
         ty.shape.iter().flat_map(|shape| shape.iter()).for_each(|dim| dim.symbols(&mut scope.sizes.0));
         let value = scope.graph.add(Node::new(Kind::Input, input.name(), ty), &[]).value();
         scope.declare(input.name(), value)?;
     }
-    Ok(())
+    match constants.keys().find(|name| !proto.input.iter().any(|input| input.name() == name.as_str())) {
+        Some(name) => {
+            Err(OnnxError::Graph { what: format!("a value is given for {}, which is no input", quoted(name)) })
+        }
+        None => Ok(()),
+    }
 }
 
 fn declared_type(scope: &mut Scope, input: &ValueInfoProto) -> Result<Type, OnnxError> {

@@ -107,6 +107,19 @@ impl<'m> Scope<'m> {
         Ok(self.add_constant(name, tensor))
     }
 
+    /// An input that the user gives a value.
+    pub(super) fn given_constant(&mut self, name: &str, tensor: &Tensor, ty: &Type) -> Result<Value, OnnxError> {
+        let fits = |shape: &Shape| {
+            let size_fits = |(d, n): (&Dim, &usize)| d.known().is_none_or(|d| usize::try_from(d) == Ok(*n));
+            shape.rank() == tensor.sizes().len() && shape.iter().zip(tensor.sizes()).all(size_fits)
+        };
+        if ty.dtype.is_some_and(|dtype| dtype != tensor.dtype()) || !ty.shape.as_ref().is_none_or(fits) {
+            let found = format!("{} {:?} given for it", tensor.dtype(), tensor.sizes());
+            return Err(OnnxError::Tensor { tensor: quoted(name), found, expected: ty.to_string() });
+        }
+        Ok(self.add_constant(name, tensor.clone()))
+    }
+
     pub(crate) fn add_constant(&mut self, name: &str, tensor: Tensor) -> Value {
         let ty = Type::new(tensor.dtype(), tensor.shape());
         self.graph.add(Node::new(Kind::Constant(tensor), name, ty), &[]).value()
