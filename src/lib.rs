@@ -1,7 +1,9 @@
 //! pointweld.
 
 pub mod anchor;
+pub mod cli;
 pub mod compile;
+pub mod compiler;
 pub mod demo;
 pub mod dim;
 pub mod dtype;
@@ -22,6 +24,7 @@ pub mod ptx;
 pub mod qparams;
 pub mod quant;
 pub mod reference;
+pub mod report;
 pub mod runtime;
 pub mod scalar;
 pub mod schedule;

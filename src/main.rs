@@ -1,1 +1,5 @@
-fn main() {}
+//! The `pointweld` command: see `pointweld --help`.
+
+fn main() -> std::process::ExitCode {
+    pointweld::cli::main()
+}

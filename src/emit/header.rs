@@ -21,8 +21,9 @@ impl KernelSource {
     }
 }
 
-/// The kernel in TensorRT's manner.
-fn describe(plan: &Plan, kernel: &Kernel) -> String {
+/// The kernel on one line, in TensorRT's manner: `PWN(Sigmoid_213, Mul_214): 345[Int8(1,128,40,40)] -> 347[Int8(1,128,40,40)]`.
+/// Names are shown through [`Shown`]; a long list of nodes is cut.
+pub fn describe(plan: &Plan, kernel: &Kernel) -> String {
     let mut nodes: Vec<String> = kernel.origin.iter().take(NODES).map(|o| Shown(&o.name).to_string()).collect();
     if kernel.origin.len() > NODES {
         nodes.push(format!("and {} more", kernel.origin.len() - NODES));

@@ -21,6 +21,7 @@ mod template;
 mod types;
 
 pub use error::EmitError;
+pub use header::describe;
 pub use launch::{Blocks, Launch, LaunchRule};
 pub use params::{ArgValue, Param, ParamValue};
 pub use types::supported;

@@ -4,6 +4,7 @@
 //! slot, so `x*x` is one node with two edges. Graphs are changed through [`crate::patch`] alone; iteration and
 //! topological order depend on nothing but the order of insertion.
 
+mod bind;
 mod builder;
 mod order;
 

@@ -1,6 +1,6 @@
 //! A plan as text: one line a load, statement, store and decision.
 
-use super::{Access, Arg, BufferId, Kernel, Plan, Role, Step, Verdict};
+use super::{Access, Arg, BufferId, Decision, Kernel, Plan, Role, Step, Verdict};
 use crate::name::Shown;
 use std::fmt;
 
@@ -29,15 +29,7 @@ impl fmt::Display for Plan {
             }
         }
         for d in &self.decisions {
-            write!(f, "edge {} -> {}: ", Shown(&d.from), Shown(&d.to))?;
-            match &d.verdict {
-                Verdict::Fused { kernel, recomputed: false } => writeln!(f, "fused in {kernel}")?,
-                Verdict::Fused { kernel, recomputed: true } => {
-                    writeln!(f, "fused in {kernel}, computed elsewhere too")?
-                }
-                Verdict::Alias => writeln!(f, "the same memory")?,
-                Verdict::Cut { reason } => writeln!(f, "cut: {reason}")?,
-            }
+            writeln!(f, "edge {d}")?;
         }
         Ok(())
     }
@@ -45,6 +37,19 @@ impl fmt::Display for Plan {
 
 fn list(ids: &[BufferId]) -> String {
     ids.iter().map(|b| format!("b{}", b.0)).collect::<Vec<_>>().join(" ")
+}
+
+impl fmt::Display for Decision {
+    /// `Conv_12 -> Sigmoid_13: cut: Conv_12 is conv, which is not pointwise`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}: ", Shown(&self.from), Shown(&self.to))?;
+        match &self.verdict {
+            Verdict::Fused { kernel, recomputed: false } => write!(f, "fused in {kernel}"),
+            Verdict::Fused { kernel, recomputed: true } => write!(f, "fused in {kernel}, computed elsewhere too"),
+            Verdict::Alias => f.write_str("the same memory"),
+            Verdict::Cut { reason } => write!(f, "cut: {reason}"),
+        }
+    }
 }
 
 impl fmt::Display for Kernel {

@@ -79,7 +79,7 @@ fn symbol(dim: &Dim) -> Option<String> {
 }
 
 /// The given inputs in the order of the declared ones, checked, and the sizes they bind.
-pub(super) fn inputs<N: AsRef<str>>(
+pub fn inputs<N: AsRef<str>>(
     declared: &[(&str, &Type)],
     given: &[(N, Tensor)],
     bindings: &mut Bindings,

@@ -23,6 +23,7 @@ mod strided;
 mod structural;
 mod view;
 
+pub use bind::inputs as bind_inputs;
 pub use column::Rounding;
 pub use error::{KernelError, NodeError, ReferenceError};
 pub use graph::{run_graph, run_node, tap_graph};

@@ -1,5 +1,6 @@
 //! The GPUs of this machine.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cudarc::driver::CudaContext;
@@ -34,6 +35,16 @@ pub struct DeviceInfo {
     pub memory_bytes: u64,
     /// The CUDA version that the driver supports, as in (13, 0).
     pub driver: (u32, u32),
+}
+
+impl fmt::Display for DeviceInfo {
+    /// `NVIDIA H200 (sm_90, 132 SMs, 140 GiB, CUDA 13.0)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor) = self.capability;
+        let gib = self.memory_bytes as f64 / f64::from(1 << 30);
+        let (cuda, point) = self.driver;
+        write!(f, "{} (sm_{major}{minor}, {} SMs, {gib:.0} GiB, CUDA {cuda}.{point})", self.name, self.sms)
+    }
 }
 
 /// An open GPU. Clones are the same GPU.

@@ -1,0 +1,211 @@
+//! What the command line takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+use crate::target::Arch;
+
+/// Fuses the pointwise ops of a graph, INT8 edges included, into CUDA kernels: compiles, explains, verifies and runs them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pointweld",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  pointweld demo
+  pointweld compile model.onnx -o out --arch sm_90 --dim batch=8
+  pointweld explain model.onnx --node /model.0/act/Mul
+  pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
+
+Exit codes: 0 done; 1 a kernel is out of its bound or does not compile; 2 wrong command line; 3 wrong input;
+4 something this machine lacks (NVRTC, a driver, a GPU, a folder one may write to)."
+)]
+pub struct Cli {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile a model: plan, kernels, cubins, PTX, C header and graph into a folder
+    #[command(after_help = "\
+Examples:
+  pointweld compile model.onnx -o out
+  pointweld compile model.onnx -o out --arch sm_80,sm_90 --dim batch=8 --dim width=640
+  pointweld compile model.onnx -o out --output /model.0/act/Sigmoid_output_0   # a tap on an intermediate")]
+    Compile(CompileArgs),
+    /// Say what fused, what did not and why, with bytes and launches before and after
+    #[command(after_help = "\
+Examples:
+  pointweld explain model.onnx
+  pointweld explain model.onnx --node /model.0/act/Mul
+  pointweld explain model.onnx --dump-after patterns --stop-after patterns")]
+    Explain(ExplainArgs),
+    /// Execute a model and write its outputs as .npy files
+    #[command(after_help = "\
+Examples:
+  pointweld run model.onnx --input images=x.npy -o out
+  pointweld run model.onnx --random 7 -o out          # random inputs of the model's shapes
+  pointweld run model.onnx --input images=x.npy -o out --device cuda")]
+    Run(RunArgs),
+    /// Generate a kernel from one line of text
+    #[command(after_help = "\
+Examples:
+  pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
+  pointweld emit --expr 'y = relu(x:f16[n,64,40,40] + b:f16[64,1,1])' --arch sm_90 -o out")]
+    Emit(EmitArgs),
+    /// Compile and run the built-in model: a YOLOv5 C3 block with INT8 Q/DQ
+    Demo(DemoArgs),
+    /// Say what this machine has: NVRTC, cache, driver, GPUs
+    Doctor,
+    /// List the op table
+    Ops(OpsArgs),
+    /// Show or clear the cache of compiled kernels
+    Cache(CacheArgs),
+    /// Print a shell's completion script
+    #[command(after_help = "Example:\n  pointweld completions bash > /etc/bash_completion.d/pointweld")]
+    Completions { shell: Shell },
+}
+
+/// Which model, and how its graph is read and fused.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The ONNX file
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub fusion: FusionArgs,
+}
+
+#[derive(Debug, Args, Default)]
+pub struct FusionArgs {
+    /// The size of a named dimension, NAME=N; may be repeated
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
+    pub dims: Vec<(String, u64)>,
+    /// Never fuse these two nodes into one kernel; may be repeated
+    #[arg(long, value_name = "A,B", value_parser = pair)]
+    pub keep_apart: Vec<(String, String)>,
+    /// Fuse these two neighbouring nodes whatever the cost says; may be repeated
+    #[arg(long, value_name = "A,B", value_parser = pair)]
+    pub fuse: Vec<(String, String)>,
+    /// Also store this intermediate value, from the very same kernel; may be repeated
+    #[arg(long = "output", value_name = "NAME")]
+    pub taps: Vec<String>,
+    /// Allow INT8 codes to differ from the exact ones near rounding ties, for speed
+    #[arg(long)]
+    pub fast: bool,
+    /// Print the graph after this pass
+    #[arg(long, value_name = "PASS")]
+    pub dump_after: Vec<String>,
+    /// Run no pass after this one
+    #[arg(long, value_name = "PASS")]
+    pub stop_after: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The folder to write to; it is made if need be
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Architectures to compile for, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "sm_90")]
+    pub arch: Vec<Arch>,
+    /// Compile without reading or writing the cache
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Threads to compile on (0: one a core)
+    #[arg(short, long, default_value_t = 0)]
+    pub jobs: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Explain this node only, by its name in the model
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// An input's data, NAME=FILE.npy; an .npz file alone gives all inputs by name; may be repeated
+    #[arg(long = "input", value_name = "NAME=FILE")]
+    pub inputs: Vec<String>,
+    /// Fill the inputs that are not given with random data of this seed
+    #[arg(long, value_name = "SEED")]
+    pub random: Option<u64>,
+    /// The folder for the outputs
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub device: DeviceArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The reference executor
+    Cpu,
+    /// The first GPU
+    Cuda,
+}
+
+#[derive(Debug, Args)]
+pub struct EmitArgs {
+    /// The formula, such as 'y = silu(x:f16)'
+    #[arg(long)]
+    pub expr: String,
+    #[command(flatten)]
+    pub fusion: FusionArgs,
+    /// Also compile for these architectures, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub arch: Vec<Arch>,
+    /// Write to this folder instead of printing
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The folder to write to
+    #[arg(short, long, default_value = "out/demo")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct OpsArgs {
+    /// Write the table as a Markdown page
+    #[arg(long)]
+    pub markdown: bool,
+    /// Only ops whose name, or whose name in ONNX, contains this
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// Remove every entry
+    #[arg(long)]
+    pub clear: bool,
+}
+
+fn binding(text: &str) -> Result<(String, u64), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, such as batch=8")?;
+    let size = size.parse().map_err(|_| format!("{size:?} is not a size"))?;
+    Ok((name.to_string(), size))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split(',').collect::<Vec<_>>()[..] {
+        [a, b] if !a.is_empty() && !b.is_empty() => Ok((a.to_string(), b.to_string())),
+        _ => Err("expected two node names separated by a comma".into()),
+    }
+}

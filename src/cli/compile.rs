@@ -1,0 +1,146 @@
+//! `pointweld compile`: a model into a folder of kernels.
+
+use super::args::CompileArgs;
+use super::output::{self, Failure, bold};
+use super::source;
+use crate::compiler::{Compiled, Compiler, Planned};
+use crate::report;
+use crate::target::Arch;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+pub fn run(args: &CompileArgs, json: bool) -> Result<(), Failure> {
+    let start = Instant::now();
+    let graph = source::import(&args.model)?;
+    let mut compiler = source::compiler(&args.model.fusion).cached(!args.no_cache).jobs(args.jobs);
+    for arch in &args.arch {
+        compiler = compiler.arch(*arch);
+    }
+    let planned = source::plan(&compiler, &graph, &args.model.fusion)?;
+    let sizes = args.model.fusion.dims.iter().cloned().collect();
+    let explanation = report::explain(&graph, &planned.graph, &planned.plan, &planned.passes, &sizes);
+    let planning_ms = start.elapsed().as_secs_f64() * 1e3;
+    let compiled = compile(&compiler, planned)?;
+    compiled.write(&args.out).map_err(source::failure)?;
+    let summary = Summary::new(&compiled, &args.out, planning_ms, start.elapsed().as_secs_f64() * 1e3);
+    if json {
+        output::json(&serde_json::json!({ "compiled": summary, "explanation": explanation }))?;
+    } else {
+        let mut out = output::out();
+        let (before, after) = (explanation.before, explanation.after);
+        writeln!(
+            out,
+            "{} nodes, {} launches -> {}, {} bytes -> {}",
+            explanation.nodes.model, before.launches, after.launches, before.bytes, after.bytes
+        )?;
+        summary.print(&mut out)?;
+    }
+    complete(&compiled, compiler.archs())
+}
+
+/// Compiles with a progress bar; warnings go to standard error.
+pub fn compile(compiler: &Compiler, planned: Planned) -> Result<Compiled, Failure> {
+    let bar = output::progress(0, "compiling");
+    let compiled = compiler.compile_planned(planned, &|done, total, request| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(format!("{} {}", request.arch, request.kernel));
+    });
+    bar.finish_and_clear();
+    let compiled = compiled.map_err(source::failure)?;
+    for warning in compiled.warnings.iter().chain(&compiled.failures) {
+        output::warn(warning);
+    }
+    Ok(compiled)
+}
+
+/// Exit code 1 where a kernel lacks an architecture.
+pub fn complete(compiled: &Compiled, archs: &[Arch]) -> Result<(), Failure> {
+    match compiled.is_complete(archs) {
+        true => Ok(()),
+        false => Err(Failure::Wanting("some kernels did not compile; the warnings above say which".into())),
+    }
+}
+
+/// What was compiled.
+#[derive(Serialize)]
+pub struct Summary {
+    folder: String,
+    kernels: usize,
+    programs: Vec<Row>,
+    /// Compilations, of them from the cache, and the time NVRTC took for the others, summed over threads.
+    builds: usize,
+    cached: usize,
+    nvrtc_ms: f64,
+    planning_ms: f64,
+    total_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Row {
+    entry: String,
+    used_by: usize,
+    arch: Arch,
+    registers: Option<u32>,
+    shared_bytes: Option<u32>,
+    spill_bytes: Option<u32>,
+    micros: u64,
+    from_cache: bool,
+}
+
+impl Summary {
+    pub fn new(compiled: &Compiled, folder: &Path, planning_ms: f64, total_ms: f64) -> Summary {
+        let mut programs = Vec::new();
+        for (i, program) in compiled.programs.iter().enumerate() {
+            let used_by = compiled.program_of.iter().filter(|of| **of == i).count();
+            programs.extend(program.builds.iter().map(|(arch, build)| Row {
+                entry: program.source.entry.clone(),
+                used_by,
+                arch: *arch,
+                registers: build.resources.as_ref().map(|r| r.registers),
+                shared_bytes: build.resources.as_ref().map(|r| r.shared),
+                spill_bytes: build.resources.as_ref().map(|r| r.spill_stores + r.spill_loads),
+                micros: build.micros,
+                from_cache: build.from_cache,
+            }));
+        }
+        let fresh = programs.iter().filter(|row| !row.from_cache);
+        Summary {
+            folder: folder.display().to_string(),
+            kernels: compiled.program_of.len(),
+            builds: programs.len(),
+            cached: programs.iter().filter(|row| row.from_cache).count(),
+            nvrtc_ms: fresh.map(|row| row.micros as f64 / 1e3).sum(),
+            planning_ms,
+            total_ms,
+            programs,
+        }
+    }
+
+    pub fn print(&self, out: &mut impl Write) -> Result<(), Failure> {
+        writeln!(out, "{}", bold("registers shared spills    ms  kernel"))?;
+        for row in &self.programs {
+            let number = |n: Option<u32>| n.map_or("?".to_string(), |n| n.to_string());
+            let time = if row.from_cache { "cache".into() } else { format!("{:.1}", row.micros as f64 / 1e3) };
+            writeln!(
+                out,
+                "{:>9} {:>6} {:>6} {time:>5}  {} {} ({} groups)",
+                number(row.registers),
+                number(row.shared_bytes),
+                number(row.spill_bytes),
+                row.arch,
+                row.entry,
+                row.used_by
+            )?;
+        }
+        writeln!(
+            out,
+            "{} groups share {} builds, {} of them from the cache; planning {:.0} ms, NVRTC {:.0} ms, all {:.0} ms",
+            self.kernels, self.builds, self.cached, self.planning_ms, self.nvrtc_ms, self.total_ms
+        )?;
+        writeln!(out, "written to {}", self.folder)?;
+        Ok(())
+    }
+}

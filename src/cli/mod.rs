@@ -1,0 +1,50 @@
+//! The command line: parses, calls the library, prints. No logic of its own.
+//!
+//! Exit codes: 0, done; 1, done and found wanting (a kernel out of its bound, a kernel that does not compile); 2, the command line is
+//! wrong; 3, the input is wrong (model, expression, data); 4, something this machine lacks (NVRTC, a driver, a GPU, a folder one
+//! may write to).
+
+mod args;
+mod cache;
+mod compile;
+mod demo;
+mod doctor;
+mod emit;
+mod explain;
+mod ops;
+mod output;
+mod run;
+mod source;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use output::Failure;
+use std::process::ExitCode;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let result = match cli.command {
+        Command::Compile(args) => compile::run(&args, json),
+        Command::Explain(args) => explain::run(&args, json),
+        Command::Run(args) => run::run(&args, json),
+        Command::Emit(args) => emit::run(&args, json),
+        Command::Demo(args) => demo::run(&args, json),
+        Command::Doctor => doctor::run(json),
+        Command::Ops(args) => ops::run(&args, json),
+        Command::Cache(args) => cache::run(&args, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pointweld", &mut anstream::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::show_failure(&failure, json);
+            failure.code()
+        }
+    }
+}

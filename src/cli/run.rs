@@ -1,0 +1,128 @@
+//! `pointweld run`: executes a model on data.
+
+use super::args::{DeviceArg, RunArgs};
+use super::output::{self, Failure};
+use super::source;
+use crate::dim::Bindings;
+use crate::dtype::DType;
+use crate::graph::Graph;
+use crate::name::Shown;
+use crate::npy;
+use crate::reference;
+use crate::scalar::Number;
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
+    let graph = source::import(&args.model)?;
+    let inputs = inputs(&graph, args)?;
+    let outputs = match args.device {
+        DeviceArg::Cpu => {
+            reference::run_graph(&graph, &inputs, &reference::Options::default()).map_err(Failure::input)?
+        }
+        DeviceArg::Cuda => on_device(&graph, args, &inputs)?,
+    };
+    write(&outputs, &args.out, json)
+}
+
+fn on_device(graph: &Graph, args: &RunArgs, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
+    let device = crate::runtime::Device::open(0).map_err(Failure::machine)?;
+    let compiler = source::compiler(&args.model.fusion).arch(device.arch());
+    let planned = source::plan(&compiler, graph, &args.model.fusion)?;
+    let compiled = super::compile::compile(&compiler, planned)?;
+    compiled.run_on(&device, inputs).map_err(Failure::machine)
+}
+
+/// Every input of the graph, from files and, with `--random`, from a generator.
+fn inputs(graph: &Graph, args: &RunArgs) -> Result<Vec<(String, Tensor)>, Failure> {
+    let mut given: BTreeMap<String, Tensor> = BTreeMap::new();
+    for spec in &args.inputs {
+        let (name, path) = match spec.split_once('=') {
+            Some((name, path)) => (Some(name), Path::new(path)),
+            None => (None, Path::new(spec)),
+        };
+        match name {
+            _ if npy::is_archive(path) => given.extend(npy::read_archive(path).map_err(Failure::input)?),
+            Some(name) => drop(given.insert(name.to_string(), npy::read(path).map_err(Failure::input)?)),
+            None => {
+                return Err(Failure::Usage(format!("--input {}: expected NAME=FILE.npy or an .npz file", Shown(spec))));
+            }
+        }
+    }
+    let names: Vec<&str> = graph.inputs().iter().map(|id| graph.value_name(id.value())).collect();
+    if let Some(unknown) = given.keys().find(|name| !names.contains(&name.as_str())) {
+        let names: Vec<String> = names.iter().map(|n| Shown(n).to_string()).collect();
+        return Err(Failure::Input(format!("the model has no input {}; it has {}", Shown(unknown), names.join(", "))));
+    }
+    let sizes: Bindings = args.model.fusion.dims.iter().cloned().collect();
+    let mut random = args.random.map(fastrand::Rng::with_seed);
+    let mut inputs = Vec::new();
+    for id in graph.inputs() {
+        let name = graph.value_name(id.value()).to_string();
+        let tensor = match (given.remove(&name), &mut random) {
+            (Some(tensor), _) => tensor,
+            (None, Some(random)) => {
+                let ty = graph.ty(id.value());
+                let (dtype, shape) = ty.full().ok_or_else(|| {
+                    Failure::Input(format!(
+                        "the type of input {} is not known: {ty}; give it with --input",
+                        Shown(&name)
+                    ))
+                })?;
+                let sizes = shape.eval(&sizes).map_err(Failure::input)?;
+                random_tensor(random, dtype, &sizes)?
+            }
+            (None, None) => {
+                let name = Shown(&name);
+                return Err(Failure::Input(format!(
+                    "no data for input {name}: give --input {name}=FILE.npy, or --random SEED"
+                )));
+            }
+        };
+        inputs.push((name, tensor));
+    }
+    Ok(inputs)
+}
+
+/// Floats in [−1, 1), integers over their type's range or ±100, whichever is narrower.
+fn random_tensor(random: &mut fastrand::Rng, dtype: DType, sizes: &[usize]) -> Result<Tensor, Failure> {
+    const MOST: usize = 1 << 30;
+    let count = crate::tensor::count(sizes).filter(|n| *n <= MOST);
+    let count = count.ok_or_else(|| Failure::Input(format!("an input of {sizes:?} is too large to make up")))?;
+    let numbers = (0..count).map(|_| match dtype.int_range() {
+        None => Number::Float(2.0 * random.f64() - 1.0),
+        Some((low, high)) => Number::Int(random.i64(low.max(-100) as i64..=high.min(100) as i64).into()),
+    });
+    Tensor::from_numbers(dtype, sizes, numbers.collect::<Vec<_>>()).map_err(Failure::input)
+}
+
+fn write(outputs: &[(String, Tensor)], folder: &Path, json: bool) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)?;
+    let mut written: Vec<(&str, PathBuf, &Tensor)> = Vec::new();
+    for (i, (name, tensor)) in outputs.iter().enumerate() {
+        let safe: String = name
+            .chars()
+            .take(60)
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
+        // Two names may become one; the number keeps their files apart.
+        let taken = written.iter().any(|(_, path, _)| path.file_stem().is_some_and(|stem| *stem == *safe));
+        let file = if taken || safe.is_empty() { format!("{safe}_{i}.npy") } else { format!("{safe}.npy") };
+        let path = folder.join(file);
+        npy::write(&path, tensor).map_err(Failure::machine)?;
+        written.push((name, path, tensor));
+    }
+    if json {
+        let rows = written.iter().map(|(name, path, tensor)| {
+            serde_json::json!({ "name": name, "file": path, "dtype": tensor.dtype(), "shape": tensor.sizes() })
+        });
+        return output::json(&rows.collect::<Vec<_>>());
+    }
+    let mut out = output::out();
+    for (name, path, tensor) in written {
+        writeln!(out, "{}: {tensor:?} -> {}", Shown(name), path.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Reads models and plans them as the command line's options say.
+
+use super::args::{FusionArgs, ModelArgs};
+use super::output::{self, Failure};
+use crate::compiler::{Compiler, Error, Planned};
+use crate::graph::{Graph, Kind};
+use crate::name::Shown;
+use crate::onnx::Import;
+use crate::passes;
+use std::io::Write;
+
+/// Imports the model; warnings go to standard error.
+pub fn import(args: &ModelArgs) -> Result<Graph, Failure> {
+    let bindings = args.fusion.dims.iter().cloned().collect();
+    let imported = Import::new().bind_all(&bindings).file(&args.model).map_err(Failure::input)?;
+    for warning in &imported.warnings {
+        output::warn(warning);
+    }
+    Ok(imported.graph)
+}
+
+/// A compiler with these options, and no architecture yet.
+pub fn compiler(args: &FusionArgs) -> Compiler {
+    let mut compiler = Compiler::new().fast(args.fast).stop_after(args.stop_after.as_deref());
+    for (a, b) in &args.keep_apart {
+        compiler = compiler.keep_apart(a, b);
+    }
+    for (a, b) in &args.fuse {
+        compiler = compiler.fuse(a, b);
+    }
+    for tap in &args.taps {
+        compiler = compiler.tap(tap);
+    }
+    for (symbol, size) in &args.dims {
+        compiler = compiler.expect_size(symbol, *size);
+    }
+    compiler
+}
+
+/// Plans a graph, printing it after the passes that `--dump-after` names.
+pub fn plan(compiler: &Compiler, graph: &Graph, args: &FusionArgs) -> Result<Planned, Failure> {
+    if let Some(unknown) = args.dump_after.iter().find(|name| !passes::names().contains(&name.as_str())) {
+        let names = passes::names().join(" ");
+        return Err(Failure::Usage(format!("there is no pass {}; the passes are {names}", Shown(unknown))));
+    }
+    let mut dumped = Ok(());
+    let planned = compiler.plan_observed(graph, |pass, round, graph| {
+        if args.dump_after.iter().any(|name| name == pass.name) && dumped.is_ok() {
+            dumped = dump(pass.name, round, graph);
+        }
+    });
+    dumped?;
+    planned.map_err(failure)
+}
+
+/// What kind of failure an error of the compiler is to a user.
+pub fn failure(error: Error) -> Failure {
+    match error {
+        Error::Compile(e) => Failure::machine(e),
+        Error::Write { .. } => Failure::machine(error),
+        e => Failure::input(e),
+    }
+}
+
+/// A graph as text, a line a node, on standard error so that `--json` stays JSON.
+fn dump(pass: &str, round: usize, graph: &Graph) -> Result<(), Failure> {
+    let mut out = anstream::stderr().lock();
+    writeln!(out, "after {pass}, round {round}")?;
+    let order = graph.topological().unwrap_or_default();
+    for id in order.into_iter().filter(|id| !matches!(graph.node(*id).kind, Kind::Constant(_))) {
+        let node = graph.node(id);
+        let operands: Vec<String> = graph
+            .operands(id)
+            .iter()
+            .map(|v| match graph.constant(*v).and_then(|t| t.uniform()) {
+                Some(scalar) => scalar.to_string(),
+                None => Shown(graph.value_name(*v)).to_string(),
+            })
+            .collect();
+        let results: Vec<String> = node.outputs.iter().map(|o| format!("{}: {}", Shown(&o.name), o.ty)).collect();
+        writeln!(out, "  {} = {}({})", results.join(", "), node.kind, operands.join(", "))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Writes a compiled model to a folder.
+
+use super::{Compiled, Error};
+use crate::report;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+impl Compiled {
+    /// Writes into `folder`, which is made if need be:
+    /// `plan.json`; `graph.dot`; `kernels.h`; and for each distinct kernel `kernels/ENTRY.cu`, `kernels/ENTRY.ptx` and
+    /// `kernels/ENTRY.sm_NN.cubin`. Each file is written beside its place and renamed into it.
+    ///
+    /// # Errors
+    /// If a file can't be written; files written before stay.
+    pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        let kernels = folder.join("kernels");
+        fs::create_dir_all(&kernels).map_err(|source| Error::Write { path: kernels.clone(), source })?;
+        let planned = &self.planned;
+        let sources: Vec<_> = planned.sources.iter().collect();
+        let tables = planned.tables();
+        let table_refs: Vec<_> = tables.iter().map(|t| t.as_deref()).collect();
+        put(&folder.join("plan.json"), serde_json::to_string_pretty(&planned.plan)?.as_bytes())?;
+        put(&folder.join("graph.dot"), report::dot(&planned.plan).as_bytes())?;
+        put(&folder.join("kernels.h"), report::c_header(&planned.plan, &sources, &table_refs).as_bytes())?;
+        for (i, program) in self.programs.iter().enumerate() {
+            let users: Vec<_> = planned
+                .plan
+                .kernels()
+                .zip(&self.program_of)
+                .filter(|(_, of)| **of == i)
+                .map(|(kernel, _)| kernel)
+                .collect();
+            let file = |ending: &str| kernels.join(format!("{}.{ending}", program.source.entry));
+            let text = program.source.header(&planned.plan, &users) + &program.source.text;
+            put(&file("cu"), text.as_bytes())?;
+            if let Some(ptx) = &program.ptx {
+                put(&file("ptx"), ptx)?;
+            }
+            for (arch, build) in &program.builds {
+                put(&file(&format!("{arch}.cubin")), &build.cubin)?;
+            }
+        }
+        for (kernel, table) in planned.plan.kernels().zip(&tables) {
+            if let Some(table) = table.as_ref().filter(|t| t.len() > report::LARGEST_TABLE_IN_HEADER) {
+                put(&kernels.join(format!("{}.table", kernel.name)), table)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file beside its place and renames it into it.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.into(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}

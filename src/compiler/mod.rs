@@ -1,0 +1,245 @@
+//! The façade: all stages in order.
+//!
+//! ```no_run
+//! use pointweld::{compiler::Compiler, onnx::Import, target::Arch};
+//! let imported = Import::new().bind("batch", 8).file("model.onnx")?;
+//! let compiled = Compiler::new().arch(Arch::SM_90).compile(&imported.graph)?;
+//! for kernel in compiled.planned.plan.kernels() {
+//!     println!("{}", kernel.name);
+//! }
+//! compiled.write("out".as_ref())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod artifacts;
+mod device;
+mod error;
+mod programs;
+
+pub use error::Error;
+pub use programs::{Build, Compiled, Program};
+
+use crate::compile::{Cache, Request, Toolchain};
+use crate::dim::Bindings;
+use crate::emit::{self, KernelSource};
+use crate::fuse;
+use crate::graph::Graph;
+use crate::passes;
+use crate::plan::{IndexWidth, Plan, Step};
+use crate::schedule;
+use crate::target::{Arch, Target};
+
+/// What to compile for and how; see the module's page.
+pub struct Compiler {
+    archs: Vec<Arch>,
+    passes: passes::Options,
+    fusion: fuse::Options,
+    schedule: schedule::Options,
+    emit: emit::Options,
+    cached: bool,
+    jobs: usize,
+}
+
+/// A model's plan with the text of its kernels: everything that needs no NVRTC.
+#[derive(Debug)]
+pub struct Planned {
+    /// The graph after the passes; the plan's values and nodes are its.
+    pub graph: Graph,
+    pub plan: Plan,
+    /// What the passes did.
+    pub passes: passes::Report,
+    /// The text and the launch rule of each kernel of the plan, in order.
+    pub sources: Vec<KernelSource>,
+}
+
+impl Default for Compiler {
+    fn default() -> Compiler {
+        Compiler::new()
+    }
+}
+
+impl Compiler {
+    /// For sm_90 unless [`Compiler::arch`] says otherwise, exact, with the user's cache, on all cores.
+    pub fn new() -> Compiler {
+        Compiler {
+            archs: Vec::new(),
+            passes: passes::Options::default(),
+            fusion: fuse::Options::default(),
+            schedule: schedule::Options::default(),
+            emit: emit::Options::default(),
+            cached: true,
+            jobs: 0,
+        }
+    }
+
+    /// Also compile for this architecture. The first one given is the one that schedules are chosen for.
+    pub fn arch(mut self, arch: Arch) -> Compiler {
+        if !self.archs.contains(&arch) {
+            self.archs.push(arch);
+        }
+        self
+    }
+
+    /// Never fuse these two nodes, given by name, into one kernel.
+    pub fn keep_apart(mut self, a: &str, b: &str) -> Compiler {
+        self.fusion.keep_apart.push((a.into(), b.into()));
+        self
+    }
+
+    /// Fuse these two nodes, given by name, whatever the cost says.
+    pub fn fuse(mut self, a: &str, b: &str) -> Compiler {
+        self.fusion.fuse.push((a.into(), b.into()));
+        self
+    }
+
+    /// Also store this intermediate value, given by name, from the very same kernel.
+    pub fn tap(mut self, value: &str) -> Compiler {
+        self.fusion.taps.push(value.into());
+        self
+    }
+
+    /// The size that costs assume for a symbol. The plan stays symbolic in it; to fix a size, bind it at import.
+    pub fn expect_size(mut self, symbol: &str, size: u64) -> Compiler {
+        self.fusion.bindings.insert(symbol.into(), size);
+        self
+    }
+
+    /// Let INT8 codes differ from the exact ones by one where f32 arithmetic leaves the rounding open.
+    pub fn fast(mut self, fast: bool) -> Compiler {
+        self.schedule.fast = fast;
+        self
+    }
+
+    /// Run no pass after this one.
+    pub fn stop_after(mut self, pass: Option<&str>) -> Compiler {
+        self.passes.stop_after = pass.map(Into::into);
+        self
+    }
+
+    /// Emit kernels that wait for the kernel before them themselves, for launches with programmatic stream serialization.
+    pub fn dependent_launch(mut self, on: bool) -> Compiler {
+        self.emit.dependent_launch = on;
+        self
+    }
+
+    /// Whether to use the cache on disk.
+    pub fn cached(mut self, cached: bool) -> Compiler {
+        self.cached = cached;
+        self
+    }
+
+    /// Threads to compile on; 0 means one a core.
+    pub fn jobs(mut self, jobs: usize) -> Compiler {
+        self.jobs = jobs;
+        self
+    }
+
+    /// The architectures, sm_90 if none was given.
+    pub fn archs(&self) -> &[Arch] {
+        if self.archs.is_empty() { &[Arch::SM_90] } else { &self.archs }
+    }
+
+    /// Simplifies, fuses, schedules and emits; the graph given stays as it is.
+    ///
+    /// # Errors
+    /// If the graph has a cycle, a name given to an option matches nothing, or a fusion asked for is not possible.
+    pub fn plan(&self, graph: &Graph) -> Result<Planned, Error> {
+        self.plan_observed(graph, |_, _, _| {})
+    }
+
+    /// As [`Compiler::plan`]; `observer` sees the graph after each pass, with the round counted from 1.
+    ///
+    /// # Errors
+    /// As [`Compiler::plan`].
+    pub fn plan_observed(
+        &self,
+        graph: &Graph,
+        observer: impl FnMut(&passes::Pass, usize, &Graph),
+    ) -> Result<Planned, Error> {
+        let mut graph = graph.clone();
+        let report = passes::run(&mut graph, &self.passes, observer)?;
+        self.lower(graph, report, &self.fusion_options())
+    }
+
+    /// From a simplified graph to texts.
+    fn lower(&self, graph: Graph, passes: passes::Report, fusion: &fuse::Options) -> Result<Planned, Error> {
+        let mut plan = fuse::fuse(&graph, fusion)?;
+        schedule::schedule(&mut plan, &self.target(), &self.schedule);
+        let sources = plan.kernels().map(|kernel| emit::emit(kernel, &self.emit)).collect::<Result<_, _>>()?;
+        Ok(Planned { graph, plan, passes, sources })
+    }
+
+    fn fusion_options(&self) -> fuse::Options {
+        fuse::Options { target: self.target(), ..self.fusion.clone() }
+    }
+
+    /// The target that costs and schedules are chosen for.
+    fn target(&self) -> Target {
+        Target::of(self.archs()[0])
+    }
+
+    /// Compiles a graph: plans it, and has NVRTC compile every distinct kernel to machine code for each architecture and to PTX
+    /// for the oldest.
+    ///
+    /// # Errors
+    /// As [`Compiler::plan`], and if NVRTC is missing. A kernel that NVRTC refuses is no error: its group is split, and what can't be
+    /// split further is named in [`Compiled::failures`].
+    pub fn compile(&self, graph: &Graph) -> Result<Compiled, Error> {
+        self.compile_planned(self.plan(graph)?, &|_, _, _| {})
+    }
+
+    /// As [`Compiler::compile`], from a plan of this compiler's; `progress` is told of every compilation that is done.
+    ///
+    /// # Errors
+    /// If NVRTC is missing, or the plan of a split group can't be made.
+    pub fn compile_planned(
+        &self,
+        planned: Planned,
+        progress: &(dyn Fn(usize, usize, &Request) + Sync),
+    ) -> Result<Compiled, Error> {
+        let mut toolchain = Toolchain::load()?;
+        if !self.cached {
+            toolchain = toolchain.with_cache(None);
+        } else if let Some(cache) = Cache::of_user() {
+            toolchain = toolchain.with_cache(Some(cache));
+        }
+        programs::compile(self, &toolchain, planned, progress)
+    }
+}
+
+impl Planned {
+    /// The table of each kernel of the plan, in order, where its form reads one.
+    pub fn tables(&self) -> Vec<Option<Vec<u8>>> {
+        vec![None; self.sources.len()]
+    }
+
+    /// Emits a kernel again with 64-bit indices, for sizes that its text can't count.
+    ///
+    /// # Errors
+    /// As [`emit::emit`].
+    pub fn widen(&mut self, kernel: usize, options: &emit::Options) -> Result<(), Error> {
+        let kernels = self.plan.steps.iter_mut().filter_map(|step| match step {
+            Step::Kernel(kernel) => Some(kernel),
+            Step::Node { .. } => None,
+        });
+        if let Some(found) = kernels.into_iter().nth(kernel).filter(|k| k.schedule.index == IndexWidth::Bits32) {
+            found.schedule = found.schedule.widened();
+            self.sources[kernel] = emit::emit(found, options)?;
+        }
+        Ok(())
+    }
+
+    /// Widens every kernel whose 32-bit indices are too narrow for these sizes.
+    ///
+    /// # Errors
+    /// As [`emit::emit`]; also if a launch can't be made at these sizes for another reason, such as a symbol that is not bound.
+    pub fn widen_for(&mut self, sizes: &Bindings) -> Result<(), Error> {
+        let kernels: Vec<_> = self.plan.kernels().cloned().collect();
+        for (i, kernel) in kernels.iter().enumerate() {
+            if let Err(emit::EmitError::IndexTooNarrow { .. }) = self.sources[i].launch(kernel, sizes) {
+                self.widen(i, &emit::Options::default())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Compiles a plan's distinct texts, and splits the groups whose text NVRTC refuses.
+
+use super::{Compiler, Error, Planned};
+use crate::compile::{CompileError, Compiled as Object, Output, Request, Resources, Toolchain};
+use crate::emit::KernelSource;
+use crate::fuse;
+use crate::target::Arch;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A compiled model.
+pub struct Compiled {
+    pub planned: Planned,
+    /// The distinct texts, each compiled; kernels that differ in sizes and constants alone share one.
+    pub programs: Vec<Program>,
+    /// Which program each kernel of the plan runs, in the plan's order.
+    pub program_of: Vec<usize>,
+    /// Groups that were split because their kernel did not compile, and kernels that no split could save.
+    pub failures: Vec<String>,
+    /// What the cache and the compiler warned of.
+    pub warnings: Vec<String>,
+}
+
+/// One text and what NVRTC made of it.
+pub struct Program {
+    /// The source of the first kernel that has this text.
+    pub source: KernelSource,
+    /// Machine code by architecture; an architecture is missing if its compilation failed.
+    pub builds: BTreeMap<Arch, Build>,
+    /// PTX for the oldest of the architectures.
+    pub ptx: Option<Vec<u8>>,
+}
+
+/// Machine code for one architecture.
+#[derive(Serialize)]
+pub struct Build {
+    #[serde(skip)]
+    pub cubin: Vec<u8>,
+    pub resources: Option<Resources>,
+    pub from_cache: bool,
+    /// Time that the compilation, or the look into the cache, took.
+    pub micros: u64,
+}
+
+/// How many times a model is planned again around kernels that do not compile.
+const ATTEMPTS: usize = 16;
+
+type Progress<'a> = dyn Fn(usize, usize, &Request) + Sync + 'a;
+
+pub(super) fn compile(
+    compiler: &Compiler,
+    toolchain: &Toolchain,
+    mut planned: Planned,
+    progress: &Progress,
+) -> Result<Compiled, Error> {
+    let mut fusion = compiler.fusion_options();
+    let mut split = Vec::new();
+    for attempt in 0.. {
+        let mut compiled = build(compiler, toolchain, planned, progress);
+        let failed = compiled.failed_kernels();
+        if failed.is_empty() || attempt == ATTEMPTS {
+            compiled.failures.splice(0..0, split);
+            return Ok(compiled);
+        }
+        for (kernel, error) in &failed {
+            let first = error.lines().next().unwrap_or_default();
+            split.push(format!("kernel {kernel} did not compile and its group was split: {first}"));
+            fusion = fuse::split(&compiled.planned.graph, &fusion, &compiled.planned.plan, kernel, error);
+        }
+        let Planned { graph, passes, .. } = compiled.planned;
+        planned = compiler.lower(graph, passes, &fusion)?;
+    }
+    unreachable!("the loop returns after {ATTEMPTS} attempts")
+}
+
+/// Compiles every distinct text once.
+fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress: &Progress) -> Compiled {
+    let mut numbers = BTreeMap::new();
+    let mut distinct: Vec<&KernelSource> = Vec::new();
+    let program_of: Vec<usize> = planned
+        .sources
+        .iter()
+        .map(|source| {
+            *numbers.entry(source.text.as_str()).or_insert_with(|| {
+                distinct.push(source);
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    let mut programs: Vec<Program> = distinct
+        .into_iter()
+        .map(|source| Program { source: source.clone(), builds: BTreeMap::new(), ptx: None })
+        .collect();
+
+    let oldest = compiler.archs().iter().min().copied().unwrap_or(Arch::SM_90);
+    let mut wanted: Vec<(usize, Arch, Output)> = Vec::new();
+    for i in 0..programs.len() {
+        wanted.extend(compiler.archs().iter().map(|arch| (i, *arch, Output::Cubin)));
+        wanted.push((i, oldest, Output::Ptx));
+    }
+    let requests: Vec<Request> = wanted
+        .iter()
+        .map(|&(i, arch, output)| {
+            let source = &programs[i].source;
+            Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] }
+        })
+        .collect();
+    let results = toolchain.compile_all(&requests, compiler.jobs, progress);
+    let (mut failures, mut warnings) = (Vec::new(), Vec::new());
+    for ((i, arch, output), result) in wanted.into_iter().zip(results) {
+        match result {
+            Ok(object) => keep(&mut programs[i], arch, output, object, &mut warnings),
+            Err(error) => failures.push(Failure { program: i, error }),
+        }
+    }
+    warnings.sort();
+    warnings.dedup();
+    let failures = failures.into_iter().map(|f| f.to_string(&programs)).collect();
+    Compiled { planned, programs, program_of, failures, warnings }
+}
+
+fn keep(program: &mut Program, arch: Arch, output: Output, object: Object, warnings: &mut Vec<String>) {
+    warnings.extend(object.warnings.iter().map(ToString::to_string));
+    let Object { bytes, resources, from_cache, micros, .. } = object;
+    match output {
+        Output::Cubin => drop(program.builds.insert(arch, Build { cubin: bytes, resources, from_cache, micros })),
+        Output::Ptx => program.ptx = Some(bytes),
+    }
+}
+
+struct Failure {
+    program: usize,
+    error: CompileError,
+}
+
+impl Failure {
+    fn to_string(&self, programs: &[Program]) -> String {
+        format!("{}: {}", programs[self.program].source.entry, self.error)
+    }
+}
+
+impl Compiled {
+    /// Whether every kernel has machine code for every architecture.
+    pub fn is_complete(&self, archs: &[Arch]) -> bool {
+        self.programs.iter().all(|p| archs.iter().all(|arch| p.builds.contains_key(arch)))
+    }
+
+    /// The plan's kernels that lack a build, each with what the compiler said.
+    fn failed_kernels(&self) -> Vec<(String, String)> {
+        let kernels = self.planned.plan.kernels().zip(&self.program_of);
+        let failed = kernels.filter_map(|(kernel, program)| {
+            let entry = &self.programs[*program].source.entry;
+            let error = self.failures.iter().find(|f| f.starts_with(entry))?;
+            Some((kernel.name.clone(), error.clone()))
+        });
+        failed.collect()
+    }
+}

@@ -1,0 +1,11 @@
+//! Explains a plan: as text, as Graphviz, and as a C header for other engines.
+
+mod c_header;
+mod dot;
+mod explain;
+mod traffic;
+
+pub use c_header::{LARGEST_TABLE_IN_HEADER, c_header};
+pub use dot::dot;
+pub use explain::{Explanation, KernelRow, Nodes, explain};
+pub use traffic::Traffic;

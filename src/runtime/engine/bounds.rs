@@ -1,0 +1,52 @@
+//! Checks that a kernel reads and writes inside its buffers, before it is launched: the promise that a launch is safe.
+
+use super::EngineError;
+use crate::dim::{Bindings, DimError};
+use crate::plan::{Access, Kernel, Plan};
+
+/// Checks every load and store of the kernel at these sizes.
+pub(super) fn check(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<(), EngineError> {
+    let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>()?;
+    if extents.contains(&0) {
+        return Ok(());
+    }
+    let loads = kernel.loads.iter().map(|load| (load.buffer, &load.access));
+    let stores = kernel.stores.iter().map(|store| (store.buffer, &store.access));
+    for (id, access) in loads.chain(stores) {
+        let buffer = plan.buffer(id);
+        let shape = buffer.ty.shape.as_ref();
+        let shape = shape.ok_or_else(|| EngineError::UnknownType { value: buffer.name.clone() })?;
+        let count = shape.count()?.eval(sizes)?;
+        let (first, last) = reach(access, &extents, sizes)?;
+        if first < 0 || last >= i128::from(count) {
+            let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
+            return Err(EngineError::OutOfBounds { kernel, value, first, last, count });
+        }
+    }
+    Ok(())
+}
+
+/// The smallest and the largest element that an access reaches over a domain that is not empty.
+fn reach(access: &Access, extents: &[u64], sizes: &Bindings) -> Result<(i128, i128), DimError> {
+    let offset = i128::from(access.offset.eval_signed(sizes)?);
+    let (mut first, mut last) = (offset, offset);
+    for (stride, extent) in access.strides.iter().zip(extents) {
+        // Both are below 2⁶³, so their product fits.
+        let span = i128::from(stride.eval_signed(sizes)?) * i128::from(extent - 1);
+        *(if span < 0 { &mut first } else { &mut last }) += span;
+    }
+    Ok((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dim::Dim;
+
+    #[test]
+    fn negative_strides_reach_below_the_offset() {
+        let access = Access { offset: Dim::fixed(9), strides: vec![Dim::fixed(-3), Dim::symbol("s")] };
+        let sizes = [("s".to_string(), 5)].into();
+        assert_eq!(reach(&access, &[4, 3], &sizes), Ok((0, 19)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Runs whole plans: code loaded once, memory planned once for given sizes, all kernels launched as CUDA graphs.
+//!
+//! An [`Engine`] holds what does not depend on sizes: modules, constants, tables. A [`Session`] holds what does: the
+//! arena in which intermediate tensors share memory, and the recorded launches. Running a session allocates nothing on the GPU. Several
+//! sessions of one engine, each with its own sizes, stream and thread, run at once.
+//!
+//! Nodes that no generated kernel computes are executed by the CPU reference between the graphs, with copies to and fro; a plan
+//! without such nodes is one CUDA graph and never waits for the host.
+
+mod bounds;
+mod error;
+mod session;
+
+pub use error::EngineError;
+pub use session::Session;
+
+use super::{Buffer, Device, Function, Module};
+use crate::emit::KernelSource;
+use crate::graph::Graph;
+use crate::plan::{Kernel, Plan, Role};
+use crate::target::Arch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The machine code of one kernel of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Code<'a> {
+    pub source: &'a KernelSource,
+    pub cubin: &'a [u8],
+    pub arch: Arch,
+    /// The table of a kernel that reads one.
+    pub table: Option<&'a [u8]>,
+}
+
+/// A plan loaded onto a GPU. Clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Loaded>);
+
+struct Loaded {
+    device: Device,
+    plan: Plan,
+    graph: Graph,
+    /// In the order of the plan's kernels.
+    kernels: Vec<Entry>,
+    /// Constant buffers, by their place in the plan.
+    constants: BTreeMap<u32, Buffer>,
+}
+
+struct Entry {
+    kernel: Kernel,
+    source: KernelSource,
+    function: Function,
+    table: Option<Buffer>,
+}
+
+impl Engine {
+    /// Loads the code of every kernel of the plan, in the plan's order, and the constants that they read.
+    ///
+    /// # Errors
+    /// [`EngineError::Device`] if code can't be loaded or memory is short, [`EngineError::Mismatch`] if there is not one code a kernel.
+    pub fn load(device: &Device, plan: &Plan, graph: &Graph, code: &[Code]) -> Result<Engine, EngineError> {
+        let stream = device.stream()?;
+        let expected = plan.kernels().count();
+        if expected != code.len() {
+            return Err(EngineError::Mismatch { expected, found: code.len() });
+        }
+        // Kernels of one text share one module.
+        let mut modules: BTreeMap<&str, Module> = BTreeMap::new();
+        let mut kernels = Vec::new();
+        for (kernel, code) in plan.kernels().zip(code) {
+            let module = match modules.get(code.source.entry.as_str()) {
+                Some(module) => module.clone(),
+                None => {
+                    let module = Module::load(device, code.cubin, code.arch)?;
+                    modules.insert(&code.source.entry, module.clone());
+                    module
+                }
+            };
+            let table = code.table.map(|bytes| {
+                let buffer = device.alloc(bytes.len() as u64)?;
+                buffer.upload(&stream, bytes)?;
+                Ok::<_, EngineError>(buffer)
+            });
+            kernels.push(Entry {
+                kernel: kernel.clone(),
+                source: code.source.clone(),
+                function: module.function(&code.source.entry, code.source.rule.dynamic_shared)?,
+                table: table.transpose()?,
+            });
+        }
+        let mut constants = BTreeMap::new();
+        for load in plan.kernels().flat_map(|kernel| &kernel.loads) {
+            let buffer = plan.buffer(load.buffer);
+            if let (Role::Constant, Some(tensor)) = (buffer.role, graph.constant(buffer.value))
+                && !constants.contains_key(&load.buffer.0)
+            {
+                let memory = device.alloc(tensor.bytes().len() as u64)?;
+                memory.upload_tensor(&stream, tensor)?;
+                constants.insert(load.buffer.0, memory);
+            }
+        }
+        Ok(Engine(Arc::new(Loaded {
+            device: device.clone(),
+            plan: plan.clone(),
+            graph: graph.clone(),
+            kernels,
+            constants,
+        })))
+    }
+
+    /// The GPU.
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+}

@@ -1,0 +1,297 @@
+//! A plan at given sizes: memory placed, launches recorded.
+
+use super::{Engine, EngineError, Entry, bounds};
+use crate::dim::Bindings;
+use crate::dtype::DType;
+use crate::emit::ArgValue;
+use crate::graph::NodeId;
+use crate::memory::{Lifetime, MemoryPlan};
+use crate::plan::{BufferId, Plan, Role, Step};
+use crate::reference;
+use crate::runtime::{Arg, Buffer, Call, Geometry, Graph, Stream};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+
+/// See the engine's page. A session is used by one thread at a time; make one for each.
+pub struct Session {
+    engine: Engine,
+    sizes: Bindings,
+    stream: Stream,
+    /// Where each buffer of the plan lies; `None` for constants that only CPU nodes read.
+    memory: Vec<Option<Buffer>>,
+    types: Vec<Option<Known>>,
+    parts: Vec<Part>,
+}
+
+/// A type at given sizes.
+type Known = (DType, Vec<usize>);
+
+/// What runs without the host, and what needs it.
+enum Part {
+    Kernels(Graph),
+    Host { node: NodeId, label: String, inputs: Vec<BufferId>, outputs: Vec<BufferId> },
+}
+
+impl Engine {
+    /// Prepares a run at these sizes of the plan's symbols, in memory of the engine's own.
+    ///
+    /// # Errors
+    /// If a symbol is not bound, memory is short, or a kernel would leave its buffers.
+    pub fn session(&self, sizes: &Bindings) -> Result<Session, EngineError> {
+        self.session_with(sizes, &[])
+    }
+
+    /// As [`Engine::session`], with the caller's memory for some of the plan's inputs and outputs: no copies are made.
+    ///
+    /// # Errors
+    /// As [`Engine::session`], and if a buffer has the wrong size or is not as aligned as its kernels need.
+    pub fn session_with(&self, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<Session, EngineError> {
+        let plan = &self.0.plan;
+        let types = types(plan, sizes)?;
+        let memory = place(self, &types, given)?;
+        let stream = self.0.device.stream()?;
+        let mut parts = Vec::new();
+        let mut calls: Vec<Call> = Vec::new();
+        let mut kernels = self.0.kernels.iter();
+        for step in &plan.steps {
+            match step {
+                Step::Kernel(_) => {
+                    if let Some(entry) = kernels.next() {
+                        calls.push(call(self, entry, sizes, &memory)?);
+                    }
+                }
+                Step::Node { node, label, inputs, outputs, .. } => {
+                    if !calls.is_empty() {
+                        parts.push(Part::Kernels(Graph::record(&self.0.device, &calls)?));
+                        calls.clear();
+                    }
+                    let (label, inputs, outputs) = (label.clone(), inputs.clone(), outputs.clone());
+                    parts.push(Part::Host { node: *node, label, inputs, outputs });
+                }
+            }
+        }
+        if !calls.is_empty() {
+            parts.push(Part::Kernels(Graph::record(&self.0.device, &calls)?));
+        }
+        Ok(Session { engine: self.clone(), sizes: sizes.clone(), stream, memory, types, parts })
+    }
+}
+
+/// The type of every buffer at these sizes; `None` where the plan does not know it.
+fn types(plan: &Plan, sizes: &Bindings) -> Result<Vec<Option<Known>>, EngineError> {
+    let one = |buffer: &crate::plan::Buffer| match buffer.ty.full() {
+        Some((dtype, shape)) => Ok(Some((dtype, shape.eval(sizes)?))),
+        None => Ok(None),
+    };
+    plan.buffers.iter().map(one).collect()
+}
+
+/// Gives every buffer its memory: the caller's, a constant's, or a place in the arena.
+fn place(
+    engine: &Engine,
+    types: &[Option<Known>],
+    given: &[(&str, Buffer)],
+) -> Result<Vec<Option<Buffer>>, EngineError> {
+    let plan = &engine.0.plan;
+    let bytes = |id: BufferId| {
+        let known = types[id.0 as usize].as_ref();
+        let bytes = known.and_then(|(dtype, sizes)| dtype.bytes_for(crate::tensor::count(sizes)?));
+        bytes.map(|n| n as u64).ok_or_else(|| EngineError::UnknownType { value: plan.buffer(id).name.clone() })
+    };
+    let root = |mut id: BufferId| {
+        while let Role::Alias(of) = plan.buffer(id).role {
+            id = of;
+        }
+        id
+    };
+    let mut memory: Vec<Option<Buffer>> = vec![None; plan.buffers.len()];
+    for (id, constant) in &engine.0.constants {
+        memory[*id as usize] = Some(constant.clone());
+    }
+    let named = |name: &str| plan.inputs.iter().chain(&plan.outputs).find(|(n, _)| n == name).map(|(_, id)| root(*id));
+    for (name, buffer) in given {
+        let id = named(name).ok_or_else(|| EngineError::UnknownName(name.to_string()))?;
+        let (expected, found) = (bytes(id)?, buffer.bytes());
+        if expected != found {
+            return Err(EngineError::BufferSize { what: "a buffer", value: name.to_string(), expected, found });
+        }
+        memory[id.0 as usize] = Some(buffer.clone());
+    }
+    // The lives of the others. Inputs live from the start and outputs to the end.
+    let end = plan.steps.len() + 1;
+    let mut lives: BTreeMap<BufferId, Lifetime> = BTreeMap::new();
+    let mut live = |id: BufferId, at: usize| -> Result<(), EngineError> {
+        let id = root(id);
+        if memory[id.0 as usize].is_none() && plan.buffer(id).role != Role::Constant {
+            let bytes = bytes(id)?;
+            let life = lives.entry(id).or_insert(Lifetime { bytes, first: at, last: at });
+            life.first = life.first.min(at);
+            life.last = life.last.max(at);
+        }
+        Ok(())
+    };
+    plan.inputs.iter().try_for_each(|(_, id)| live(*id, 0))?;
+    for (i, step) in plan.steps.iter().enumerate() {
+        match step {
+            Step::Kernel(kernel) => {
+                kernel.loads.iter().try_for_each(|load| live(load.buffer, i + 1))?;
+                kernel.stores.iter().try_for_each(|store| live(store.buffer, i + 1))?;
+            }
+            Step::Node { inputs, outputs, .. } => inputs.iter().chain(outputs).try_for_each(|id| live(*id, i + 1))?,
+        }
+    }
+    plan.outputs.iter().try_for_each(|(_, id)| live(*id, end))?;
+    let list: Vec<Lifetime> = lives.values().copied().collect();
+    let placed = MemoryPlan::new(&list)?;
+    let arena = engine.0.device.alloc(placed.arena)?;
+    for ((id, life), offset) in lives.iter().zip(&placed.offsets) {
+        memory[id.0 as usize] = Some(arena.slice(*offset, life.bytes)?);
+    }
+    for id in 0..plan.buffers.len() {
+        memory[id] = memory[root(BufferId(id as u32)).0 as usize].clone();
+    }
+    Ok(memory)
+}
+
+/// One kernel with its arguments.
+fn call(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+    let (plan, kernel) = (&engine.0.plan, &entry.kernel);
+    bounds::check(plan, kernel, sizes)?;
+    let launch = entry.source.launch(kernel, sizes)?;
+    let pointer = |id: BufferId, offset: i64, align: u32| -> Result<Arg, EngineError> {
+        let buffer = plan.buffer(id);
+        let missing = || EngineError::UnknownType { value: buffer.name.clone() };
+        let memory = memory[id.0 as usize].as_ref().ok_or_else(missing)?;
+        if memory.bytes() == 0 || launch.grid.contains(&0) {
+            return Ok(Arg::U64(0));
+        }
+        // The bounds check has shown the first element to be inside.
+        let start = u64::try_from(offset).unwrap_or(0);
+        let part = memory.slice(start, memory.bytes().saturating_sub(start))?;
+        if !part.pointer().is_multiple_of(align.max(1).into()) {
+            let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
+            return Err(EngineError::Misaligned { kernel, value, align, address: part.pointer() });
+        }
+        Ok(Arg::Buffer(part))
+    };
+    let mut args = Vec::with_capacity(launch.args.len());
+    for arg in &launch.args {
+        args.push(match *arg {
+            ArgValue::Load { index, offset, align } => pointer(kernel.loads[index as usize].buffer, offset, align)?,
+            ArgValue::Store { index, offset, align } => pointer(kernel.stores[index as usize].buffer, offset, align)?,
+            ArgValue::Table { .. } => match &entry.table {
+                Some(table) => Arg::Buffer(table.clone()),
+                None => return Err(EngineError::Mismatch { expected: 1, found: 0 }),
+            },
+            ArgValue::U32(n) => Arg::U32(n),
+            ArgValue::I32(n) => Arg::U32(n as u32),
+            ArgValue::U64(n) => Arg::U64(n),
+            ArgValue::I64(n) => Arg::U64(n as u64),
+            ArgValue::F32(x) => Arg::F32(x),
+            ArgValue::F64(x) => Arg::U64(x.to_bits()),
+        });
+    }
+    let geometry = Geometry { grid: launch.grid, block: launch.block, shared: launch.dynamic_shared, dependent: false };
+    // SAFETY: the arguments are those of the kernel's own source, in its order and of its types; the bounds check has shown
+    // that every element its accesses reach lies inside the buffers.
+    Ok(unsafe { Call::new(&entry.function, geometry, &args) }?)
+}
+
+impl Session {
+    /// The stream that it runs in.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The memory of an input or output.
+    pub fn buffer(&self, name: &str) -> Option<&Buffer> {
+        let plan = &self.engine.0.plan;
+        let (_, id) = plan.inputs.iter().chain(&plan.outputs).find(|(n, _)| n == name)?;
+        self.memory[id.0 as usize].as_ref()
+    }
+
+    /// Puts the whole plan into the stream's queue: one launch of one CUDA graph, which waits for nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::NeedsHost`] if some nodes run on the CPU.
+    pub fn launch(&self) -> Result<(), EngineError> {
+        self.launch_on(&self.stream)
+    }
+
+    /// As [`Session::launch`], into another stream's queue.
+    ///
+    /// # Errors
+    /// As [`Session::launch`].
+    pub fn launch_on(&self, stream: &Stream) -> Result<(), EngineError> {
+        let host = self.parts.iter().filter(|part| matches!(part, Part::Host { .. })).count();
+        if host > 0 {
+            return Err(EngineError::NeedsHost(host));
+        }
+        for part in &self.parts {
+            if let Part::Kernels(graph) = part {
+                graph.launch(stream)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernels' calls, in order.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.parts.iter().flat_map(|part| match part {
+            Part::Kernels(graph) => graph.calls(),
+            Part::Host { .. } => &[],
+        })
+    }
+
+    /// Copies the inputs in, runs, and copies the outputs back.
+    ///
+    /// # Errors
+    /// If an input is missing or of another type, or a step fails.
+    pub fn run<N: AsRef<str>>(&self, inputs: &[(N, Tensor)]) -> Result<Vec<(String, Tensor)>, EngineError> {
+        let plan = &self.engine.0.plan;
+        let declared: Vec<_> = plan.inputs.iter().map(|(name, id)| (name.as_str(), &plan.buffer(*id).ty)).collect();
+        let given = reference::bind_inputs(&declared, inputs, &mut self.sizes.clone())?;
+        for ((_, id), tensor) in plan.inputs.iter().zip(&given) {
+            // An input that nothing reads has no memory.
+            if let Some(memory) = &self.memory[id.0 as usize] {
+                memory.upload_tensor(&self.stream, tensor)?;
+            }
+        }
+        for part in &self.parts {
+            match part {
+                Part::Kernels(graph) => graph.launch(&self.stream)?,
+                Part::Host { node, label, inputs, outputs } => self.on_host(*node, label, inputs, outputs)?,
+            }
+        }
+        plan.outputs.iter().map(|(name, id)| Ok((name.clone(), self.download(*id)?))).collect()
+    }
+
+    fn on_host(&self, node: NodeId, label: &str, inputs: &[BufferId], outputs: &[BufferId]) -> Result<(), EngineError> {
+        let operands: Vec<Tensor> = inputs.iter().map(|id| self.download(*id)).collect::<Result<_, _>>()?;
+        let options = reference::Options { bindings: self.sizes.clone(), ..reference::Options::default() };
+        let results = reference::run_node(self.engine.0.graph.node(node), &operands, &options)
+            .map_err(|source| EngineError::Node { node: label.into(), source })?;
+        for (id, tensor) in outputs.iter().zip(&results) {
+            let Some(memory) = &self.memory[id.0 as usize] else { continue };
+            let (expected, found) = (memory.bytes(), tensor.bytes().len() as u64);
+            if expected != found {
+                let value = self.engine.0.plan.buffer(*id).name.clone();
+                return Err(EngineError::BufferSize { what: "a result", value, expected, found });
+            }
+            memory.upload_tensor(&self.stream, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// A buffer's contents; a constant's come from the graph.
+    fn download(&self, id: BufferId) -> Result<Tensor, EngineError> {
+        let buffer = self.engine.0.plan.buffer(id);
+        if let Some(tensor) = self.engine.0.graph.constant(buffer.value) {
+            return Ok(tensor.clone());
+        }
+        let unknown = || EngineError::UnknownType { value: buffer.name.clone() };
+        let (dtype, sizes) = self.types[id.0 as usize].as_ref().ok_or_else(unknown)?;
+        let memory = self.memory[id.0 as usize].as_ref().ok_or_else(unknown)?;
+        Ok(memory.download_tensor(&self.stream, *dtype, sizes)?)
+    }
+}
