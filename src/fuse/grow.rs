@@ -393,14 +393,14 @@ impl<'a, 'g> Growth<'a, 'g> {
         let barred: Vec<bool> = bars.iter().map(Option::is_some).collect();
         let mut load = barred.clone();
         let mut sinks = self.collapse(v, false);
-        let is_view = matches!(self.facts.nodes[n as usize].class, Class::View(_));
         let costs: Vec<(f64, f64)> = wants.iter().map(|want| self.costs(n, want)).collect();
         let mut reasons: Vec<Option<Reason>> = bars;
         if !sinks.is_empty() || load.contains(&true) {
             for i in 0..wants.len() {
                 let (again, read) = costs[i];
-                // A view costs nothing but the reading of its operand, which is no more than reading its result.
-                if !load[i] && !forced[i] && !is_view && again >= read {
+                // A view of what lies in memory reads as much as its result, and waits for nobody.
+                let free = self.cones[v as usize].as_ref().is_some_and(|c| c.work == Work::default());
+                if !load[i] && !forced[i] && (again > read || again == read && !free) {
                     load[i] = true;
                     let why = "the value is stored anyway, and reading it back costs no more than computing it again";
                     reasons[i] = Some(Reason::Cost { fused_ns: again, cut_ns: read, why: why.into() });
@@ -449,9 +449,15 @@ impl<'a, 'g> Growth<'a, 'g> {
         let cone = self.cones[v as usize].as_ref();
         let (mut bytes, mut work) = (0.0, Work::default());
         for map in maps {
-            let share = draft.touched(self.facts, self.model, v, *map) / value.count.max(1.0);
+            let touched = draft.touched(self.facts, self.model, v, *map);
+            let share = touched / value.count.max(1.0);
+            // No more than one element of each leaf for one of the value: a slice of it may need less than all.
+            let part = |l: &u32| {
+                let leaf = &self.facts.values[*l as usize];
+                (share * leaf.count).min(touched) * leaf.bytes / leaf.count.max(1.0)
+            };
             let leaves = cone.map_or(&[][..], |c| &c.leaves).iter().filter(|l| !draft.reads.contains(l));
-            bytes += leaves.map(|l| share * self.facts.values[*l as usize].bytes).sum::<f64>();
+            bytes += leaves.map(part).sum::<f64>();
             bytes += if cone.is_none() { share * value.bytes } else { 0.0 };
             work = work.plus(cone.unwrap_or(&own).work);
         }

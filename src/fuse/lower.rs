@@ -32,6 +32,8 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
     };
     let loads: Vec<_> = draft.loads.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     draft.stores.append(&mut draft.taps);
+    // In the graph's order, whatever order growth found them in.
+    draft.loads.sort_unstable();
     let stores: Vec<_> = draft.stores.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     let access = |place: &Option<(MapId, u32)>| {
         let (map, at) = (*place)?;

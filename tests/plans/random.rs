@@ -1,15 +1,12 @@
 //! Fusion of random graphs: whatever it decides, the plan computes what the graph says, has no cycle, reads nothing that was not
 //! written, explains every edge, and is the same every time.
 
-#[path = "common/random_graph.rs"]
-mod random_graph;
-
+use crate::random_graph::{Random, generate};
 use pointweld::fuse::{Options, fuse, split};
 use pointweld::graph::{Graph, Kind};
 use pointweld::plan::{Decision, Plan, Reason, Step, Verdict};
 use pointweld::reference::{self, Rounding, run_graph, run_plan};
 use proptest::prelude::*;
-use random_graph::{Random, generate};
 
 fn check(graph: &Graph, inputs: &[(String, pointweld::tensor::Tensor)], options: &Options) -> Plan {
     let plan = fuse(graph, options).unwrap();

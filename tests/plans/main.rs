@@ -1,0 +1,11 @@
+//! Fusion: which ops end up in which kernel, at which index, and why not.
+
+#[path = "../common/random_graph.rs"]
+mod random_graph;
+
+mod decisions;
+mod goldens;
+mod graphs;
+mod pins;
+mod random;
+mod size;
