@@ -23,6 +23,9 @@ struct Lowering<'a, 'g> {
 /// Lowers a draft; `number` makes its name unique, `buffers` gives the buffer that a value lies in.
 pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: &dyn Fn(u32) -> BufferId) -> Kernel {
     let facts = growth.facts;
+    draft.stores.append(&mut draft.taps);
+    // In the graph's order, whatever order growth found them in.
+    draft.loads.sort_unstable();
     // Views split iterators where they need to, so all accesses are found before any is written down.
     let mut space = std::mem::take(&mut draft.space);
     let index = |v: u32, map: MapId, place: usize, space: &mut super::index::Space| {
@@ -31,9 +34,6 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         Some((space.intern(index), at))
     };
     let loads: Vec<_> = draft.loads.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
-    draft.stores.append(&mut draft.taps);
-    // In the graph's order, whatever order growth found them in.
-    draft.loads.sort_unstable();
     let stores: Vec<_> = draft.stores.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     let access = |place: &Option<(MapId, u32)>| {
         let (map, at) = (*place)?;
