@@ -1,5 +1,6 @@
 //! The op table, row by row: every test iterates it, so a new row is tested by being there.
 
 mod instances;
+mod meaning;
 mod table;
 mod texts;
