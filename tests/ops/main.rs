@@ -2,5 +2,6 @@
 
 mod instances;
 mod meaning;
+mod numerics;
 mod table;
 mod texts;

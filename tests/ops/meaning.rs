@@ -192,7 +192,10 @@ fn casts_follow_onnx_tables() {
     assert_eq!([-9.0, -8.0, 7.0, 8.0, 15.0].map(|x| cast(Float(x), I4).as_i128()), [7, -8, 7, -8, -1]);
     assert_eq!([-3.0, -1.0, 3.0].map(|x| cast(Float(x), U2).as_i128()), [1, 3, 3]);
     assert_eq!(cast(Int(200), I8), Int(-56));
-    assert_eq!([1e30, -1e30, NAN, -1.9].map(|x| cast(Float(x), I32).as_i128()), [i128::from(i32::MAX), i128::from(i32::MIN), 0, -1]);
+    assert_eq!(
+        [1e30, -1e30, NAN, -1.9].map(|x| cast(Float(x), I32).as_i128()),
+        [i128::from(i32::MAX), i128::from(i32::MIN), 0, -1]
+    );
     assert_eq!(cast(Float(-1.0), U64), Int(0));
     assert_eq!(cast(Float(NAN), Bool), Int(1));
     assert_eq!(cast(Float(70000.0), F16), Float(INF));
@@ -202,7 +205,10 @@ fn casts_follow_onnx_tables() {
         let beyond = loose(Float(1e6), t).as_f64();
         assert!(if t == F8E5M2 { beyond == INF } else { beyond.is_nan() }, "{t}");
     }
-    assert_eq!([1.1, 0.124, 0.25, 0.0].map(|x| cast(Float(x), F8E8M0).as_f64()), [2.0, 0.125, 0.25, libm::exp2(-127.0)]);
+    assert_eq!(
+        [1.1, 0.124, 0.25, 0.0].map(|x| cast(Float(x), F8E8M0).as_f64()),
+        [2.0, 0.125, 0.25, libm::exp2(-127.0)]
+    );
     assert!(loose(Float(0.0), F8E8M0).as_f64().is_nan());
     assert_eq!(cast(Float(NAN), F4E2M1).as_f64(), 0.0);
     let quantize = Op::to(&op::QUANTIZE_UNSATURATED, F8E4M3FN);

@@ -1,0 +1,282 @@
+//! The CUDA texts against the meanings: NVRTC's PTX of every text, run on the interpreter over dense samples and edges, with
+//! approximate instructions correctly rounded and then moved within their documented errors.
+//!
+//! `cargo test --test ops numerics -- --nocapture` prints the largest error of every text beside its bound.
+
+use crate::instances::{Instance, Random, edges};
+use crate::texts::{c_type, kernel, with_text};
+use pointweld::compile::{Nvrtc, Output, Request};
+use pointweld::dtype::DType;
+use pointweld::emit::prelude::prelude_for;
+use pointweld::minifloat;
+use pointweld::op::Deviation;
+use pointweld::ptx::{Arg, Launch, Memory, Module, Options, run};
+use pointweld::scalar::{Number, Scalar};
+use pointweld::target::Arch;
+use std::collections::BTreeMap;
+
+/// One text of one instance, with values for its params.
+struct Case {
+    kernel: String,
+    instance: &'static Instance,
+    fast: bool,
+    params: Vec<f64>,
+}
+
+/// Every text of the instances chosen, each with its default params and some others.
+fn cases(wanted: impl Fn(&Instance) -> bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for instance in with_text().into_iter().filter(|i| wanted(i)) {
+        let params = instance.op.row().params;
+        let settings: &[f32] = if params.is_empty() { &[1.0] } else { &[1.0, 0.5, 3.0] };
+        for factor in settings {
+            for fast in [false, true] {
+                if fast && instance.op.row().cuda.fast.is_empty() || fast && instance.operands[0] == DType::F64 {
+                    continue;
+                }
+                let value = |default: f32| if default == 0.0 { factor - 1.0 } else { default * factor };
+                let params = params.iter().map(|p| f64::from(value(p.default.unwrap_or(1.0)))).collect();
+                cases.push(Case { kernel: format!("k{}", cases.len()), instance, fast, params });
+            }
+        }
+    }
+    cases
+}
+
+fn module(cases: &[Case], arch: Arch) -> Module {
+    let kernels: String = cases.iter().map(|c| kernel(&c.kernel, c.instance, c.fast, &c.params)).collect();
+    let source = prelude_for(&kernels) + &kernels;
+    let nvrtc = Nvrtc::load().unwrap_or_else(|error| panic!("{error}"));
+    let request = Request { source: &source, kernel: "ops", arch, output: Output::Ptx, options: &[] };
+    let ptx = nvrtc.compile(&request).unwrap_or_else(|error| panic!("{error}")).bytes;
+    Module::parse(&String::from_utf8(ptx).unwrap()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The type whose bytes an array of values of type `t` holds: that of the C type.
+fn array_type(t: DType) -> DType {
+    match c_type(t) {
+        "float" => DType::F32,
+        _ => t,
+    }
+}
+
+fn bytes(values: &[Number], t: DType) -> Vec<u8> {
+    let size = t.bytes().unwrap();
+    values.iter().flat_map(|v| Scalar::new(t, *v).bits().to_le_bytes()[..size].to_vec()).collect()
+}
+
+fn numbers(bytes: &[u8], t: DType) -> Vec<Number> {
+    let read = |chunk: &[u8]| chunk.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+    bytes.chunks(t.bytes().unwrap()).map(|chunk| Scalar::from_bits(t, read(chunk)).number()).collect()
+}
+
+/// What the kernel of a case makes of these operands, slot by slot.
+fn execute(module: &Module, case: &Case, operands: &[Vec<Number>], perturb: Option<u64>) -> Vec<Number> {
+    let count = operands[0].len();
+    let mut memory = Memory::new();
+    let types = case.instance.operands.iter().map(|t| array_type(*t));
+    let mut args: Vec<Arg> =
+        operands.iter().zip(types).map(|(x, t)| memory.alloc_from(&bytes(x, t), "x").into()).collect();
+    let result = array_type(case.instance.result);
+    let y = memory.alloc(count * result.bytes().unwrap(), "y");
+    args.extend([y.into(), (count as u32).into()]);
+    // libdevice returns structs whose padding nothing writes.
+    let options = Options { perturb, uninitialised: false, ..Options::default() };
+    let launch = Launch::linear(count.div_ceil(256) as u32, 256, args);
+    run(module.kernel(&case.kernel).unwrap(), &launch, &mut memory, &options)
+        .unwrap_or_else(|fault| panic!("{:?}: {fault}", case.instance));
+    numbers(memory.read(y), result)
+}
+
+/// The largest error of a text, in ulp beyond its absolute allowance, and where.
+#[derive(Default)]
+struct Worst {
+    ulp: f64,
+    at: Vec<f64>,
+    got: f64,
+    exact: f64,
+}
+
+/// The spacing of the compute type at `x`.
+fn ulp(x: f64, double: bool) -> f64 {
+    let (mantissa, least, most) = if double { (52, -1022, 1023) } else { (23, -126, 127) };
+    let exponent = if x == 0.0 || x.is_nan() { least } else { libm::ilogb(x).clamp(least, most) };
+    libm::scalbn(1.0, exponent - mantissa)
+}
+
+/// The error in ulp of the exact result, what `abs` allows taken off; infinite for a wrong NaN or infinity.
+fn error(got: f64, exact: f64, abs: f64, double: bool) -> f64 {
+    if got.is_nan() || exact.is_nan() {
+        return if got.is_nan() && exact.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    // Where the exact result is beyond the type's largest value, infinity stands for the next value that it would have.
+    let next = if double { f64::INFINITY } else { libm::scalbn(1.0, 128) };
+    let got = if got.is_infinite() { next.copysign(got) } else { got };
+    let exact = if exact.abs() > next { next.copysign(exact) } else { exact };
+    if got == exact {
+        return 0.0;
+    }
+    ((got - exact).abs() - abs).max(0.0) / ulp(exact, double)
+}
+
+/// Whether the text computes in double.
+fn is_double(instance: &Instance) -> bool {
+    instance.result == DType::F64 || (instance.result == DType::Bool && instance.operands[0] == DType::F64)
+}
+
+fn bound(case: &Case) -> Deviation {
+    let bound = &case.instance.op.row().bound;
+    match (case.fast, is_double(case.instance)) {
+        (true, _) => bound.fast,
+        (_, true) => bound.f64,
+        _ => bound.f32,
+    }
+}
+
+/// All finite and infinite f16 and bf16 values, then a random sample of f32.
+fn dense() -> Vec<Number> {
+    let half = (0..1u64 << 16).map(|code| minifloat::decode(DType::F16, code));
+    let brain = (0..1u64 << 16).map(|code| minifloat::decode(DType::BF16, code));
+    let mut random = Random(3);
+    let spread = (0..1 << 15).map(|_| random.value(DType::F32).as_f64()).collect::<Vec<_>>();
+    half.chain(brain).chain(spread).map(Number::Float).collect()
+}
+
+/// Operands for a case: for one f32 operand the dense sample, else all pairs of edges and a random sample.
+fn sample(case: &Case, dense: &[Number]) -> Vec<Vec<Number>> {
+    let types = &case.instance.operands[..case.instance.op.row().operands.len()];
+    if types == [DType::F32] {
+        return vec![dense.to_vec()];
+    }
+    let mut random = Random(4);
+    let mut columns = vec![Vec::new(); types.len()];
+    let lists: Vec<Vec<Number>> = types.iter().map(|t| edges(*t)).collect();
+    let pairs = lists[0].len() * lists[lists.len() - 1].len();
+    for i in 0..pairs + 20_000 {
+        for (slot, t) in types.iter().enumerate() {
+            let list = &lists[slot];
+            let edge = if slot == 0 { list[i % list.len()] } else { list[i / lists[0].len() % list.len()] };
+            columns[slot].push(if i < pairs { edge } else { random.value(*t) });
+        }
+    }
+    columns
+}
+
+/// The largest error of each text of these cases, by op and compute type, and what its row allows.
+type Table = BTreeMap<(String, &'static str), (Worst, Deviation)>;
+
+fn measure(cases: &[Case], arch: Arch) -> Table {
+    let module = module(cases, arch);
+    let dense = dense();
+    let mut table = Table::new();
+    for case in cases {
+        let (operands, double, allowed) = (sample(case, &dense), is_double(case.instance), bound(case));
+        let params = || case.params.iter().map(|p| Number::Float(*p));
+        let exact = |i: usize| {
+            let x: Vec<Number> = operands.iter().map(|column| column[i]).chain(params()).collect();
+            case.instance.op.eval_exact(&x, case.instance.result).as_f64()
+        };
+        let exact: Vec<f64> = (0..operands[0].len()).map(exact).collect();
+        let kind = match (case.fast, double) {
+            (true, _) => "fast",
+            (_, true) => "f64",
+            _ => "f32",
+        };
+        let entry = table.entry((case.instance.op.to_string(), kind)).or_insert((Worst::default(), allowed));
+        // CUDA's double functions count on ex2.approx being exact at integers, as hardware has it and the ISA does not say.
+        let seeds: &[_] = if double { &[None] } else { &[None, Some(1)] };
+        for &perturb in seeds {
+            for (i, got) in execute(&module, case, &operands, perturb).into_iter().enumerate() {
+                let ulp = error(got.as_f64(), exact[i], allowed.abs, double);
+                if ulp > entry.0.ulp {
+                    let at = operands.iter().map(|column| column[i].as_f64()).collect();
+                    entry.0 = Worst { ulp, at, got: got.as_f64(), exact: exact[i] };
+                }
+            }
+        }
+    }
+    table
+}
+
+/// Prints the table and fails on any text beyond its bound.
+fn judge(table: &Table) {
+    let mut failed = Vec::new();
+    for ((op, kind), (worst, allowed)) in table {
+        let place = match worst.ulp {
+            0.0 => String::new(),
+            _ => format!(" at {:?}: {:e}, exactly {:e}", worst.at, worst.got, worst.exact),
+        };
+        let line = format!("{op:18} {kind:5} {:9.3} of {allowed}{place}", worst.ulp);
+        println!("{line}");
+        // The exact result is itself rounded, to f64.
+        if worst.ulp > allowed.ulp * (1.0 + 1e-6) {
+            failed.push(line);
+        }
+    }
+    assert!(failed.is_empty(), "beyond their bounds:\n{}", failed.join("\n"));
+}
+
+fn on_floats(i: &Instance) -> bool {
+    let types = &i.operands[..i.op.row().operands.len()];
+    types.iter().all(|t| matches!(t, DType::F32 | DType::F64 | DType::Bool)) && types.iter().any(|t| t.is_float())
+}
+
+#[test]
+fn float_texts_are_within_their_bounds() {
+    judge(&measure(&cases(on_floats), Arch::SM_90));
+}
+
+/// sm_75 lacks the maximum and minimum that keep NaN; the prelude has another text for it.
+#[test]
+fn texts_that_differ_on_sm_75_are_within_their_bounds_there() {
+    let differs = |i: &Instance| prelude_for(i.op.row().cuda.f32).contains("__CUDA_ARCH__");
+    let cases = cases(|i| on_floats(i) && differs(i));
+    assert!(!cases.is_empty());
+    judge(&measure(&cases, Arch::SM_75));
+}
+
+/// All pairs of values of an 8-bit type and of bool; a sample of the wider ones.
+fn integers(case: &Case) -> Vec<Vec<Number>> {
+    let types = &case.instance.operands[..case.instance.op.row().operands.len()];
+    let all = |t: DType| (0..1u64 << t.bits()).map(move |bits| Scalar::from_bits(t, bits).number().rounded_to(t));
+    match *types {
+        [a, b] if a.bits() == 8 && b.bits() == 8 => {
+            all(a).flat_map(|x| all(b).map(move |y| [x, y])).fold(vec![Vec::new(); 2], |mut columns, pair| {
+                columns.iter_mut().zip(pair).for_each(|(column, value)| column.push(value));
+                columns
+            })
+        }
+        _ => sample(case, &[]),
+    }
+}
+
+#[test]
+fn integer_texts_are_exact() {
+    let cases = cases(|i| i.operands.iter().take(i.op.row().operands.len()).any(|t| !t.is_float()));
+    // The texts of integers hold nothing that differs between architectures, except what NVRTC makes of them.
+    for arch in [Arch::SM_75, Arch::SM_90] {
+        let module = module(&cases, arch);
+        for case in &cases {
+            let operands = integers(case);
+            let got = execute(&module, case, &operands, None);
+            let allowed = if case.instance.result.is_float() { bound(case) } else { Deviation::EXACT };
+            for (i, got) in got.iter().enumerate() {
+                let x: Vec<Number> = operands.iter().map(|column| column[i]).collect();
+                let exact = case.instance.op.eval_exact(&x, case.instance.result);
+                let right = match exact {
+                    // A float power may differ by a unit in the last place of f64 before it is truncated.
+                    Number::Int(y) if case.instance.operands.iter().any(|t| t.is_float()) => {
+                        let unused = 128 - case.instance.result.bits();
+                        let off = (got.as_i128() - y) << unused >> unused;
+                        off.abs() as f64 <= 1.0 + y.abs() as f64 * libm::exp2(-51.0)
+                    }
+                    Number::Int(_) => *got == exact,
+                    Number::Float(y) => {
+                        error(got.as_f64(), y, allowed.abs, is_double(case.instance)) <= allowed.ulp * (1.0 + 1e-6)
+                    }
+                };
+                assert!(right, "{arch} {:?} {x:?}: {got:?}, exactly {exact:?}", case.instance);
+            }
+        }
+    }
+}
