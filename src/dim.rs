@@ -160,6 +160,13 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.known(), other.known()) {
             return Ok(Dim::fixed(floor(a, b)));
         }
+        if let Some(divisor) = other.known().filter(|d| *d > 0) {
+            // Common factors go, so that ⌊6h/4⌋ and ⌊3h/2⌋ are one.
+            let common = Dim::fixed(gcd(self.known_divisor(), divisor.unsigned_abs()) as i64);
+            if let (false, Some(a), Some(b)) = (common.is(1), self.div_exact(&common), other.div_exact(&common)) {
+                return Ok(Dim::atom(Atom::Floor(Arc::new(a), Arc::new(b))));
+            }
+        }
         Ok(Dim::atom(Atom::Floor(Arc::new(self.clone()), Arc::new(other.clone()))))
     }
 

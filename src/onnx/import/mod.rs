@@ -188,7 +188,7 @@ fn interface<'m>(
     }
     for input in &proto.input {
         // An input with an initializer has a default value: the model is compiled for that.
-        if scope.is_declared(input.name()) {
+        if scope.is_initializer(input.name()) {
             continue;
         }
         let ty = declared_type(scope, input)?;

@@ -56,6 +56,11 @@ impl<'m> Scope<'m> {
         self.slots.contains_key(name)
     }
 
+    /// True for a constant that nothing has used yet.
+    pub(super) fn is_initializer(&self, name: &str) -> bool {
+        matches!(self.slots.get(name), Some(Slot::Initializer(_)))
+    }
+
     /// Gives a name to a value.
     pub(crate) fn declare(&mut self, name: &str, value: Value) -> Result<(), OnnxError> {
         self.define(name, Slot::Value(value))
