@@ -11,21 +11,37 @@ use crate::op::Op;
 use crate::view::View;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 pub(super) const PASS: Pass = Pass { name: "cse", about: "make equal nodes one node", run };
 
-/// Longer constants are equal only if they are the same memory: hashing every weight of a model would read all of it.
+/// Longer constants are equal only if they are the same memory: no exporter writes a weight twice.
 const LONGEST_COMPARED: usize = 64 << 10;
+
+/// Bytes of a constant that its hash looks at; equality looks at all of them.
+const HASHED: usize = 64;
 
 #[derive(PartialEq, Eq, Hash)]
 enum Meaning {
-    Constant(DType, Vec<usize>, Bytes),
+    Constant(DType, Vec<usize>, Contents),
     Shared(DType, Vec<usize>, usize),
     Pointwise(Op),
     View(View),
     Anchor(Anchor),
     /// By its debug text, which holds every attribute.
     Structural(String),
+}
+
+#[derive(PartialEq, Eq)]
+struct Contents(Bytes);
+
+impl Hash for Contents {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The end too: many constants begin with zeros.
+        let bytes = &self.0;
+        bytes[..bytes.len().min(HASHED)].hash(state);
+        bytes[bytes.len().saturating_sub(HASHED)..].hash(state);
+    }
 }
 
 type Key = (Meaning, Operands, Vec<Type>);
@@ -57,7 +73,7 @@ fn key(graph: &Graph, id: NodeId) -> Option<Key> {
     let meaning = match &node.kind {
         Kind::Input | Kind::Opaque { .. } => return None,
         Kind::Constant(t) if t.bytes().len() <= LONGEST_COMPARED => {
-            Meaning::Constant(t.dtype(), t.sizes().to_vec(), t.bytes().clone())
+            Meaning::Constant(t.dtype(), t.sizes().to_vec(), Contents(t.bytes().clone()))
         }
         Kind::Constant(t) => Meaning::Shared(t.dtype(), t.sizes().to_vec(), t.bytes().as_ptr() as usize),
         Kind::Pointwise(op) => {

@@ -4,8 +4,9 @@
 //! when it is divided by s again, less than half a step for every |q − z| < 2¹⁷. That needs a scale that neither overflows nor
 //! loses bits to underflow, which is why the scales must be constants and are looked at. A test goes through the codes.
 //!
-//! `dq_view_q` does the same through views, which move codes as they move values: `quantize(view(dequantize(q)))` becomes
-//! `view(q)`, for one scale for the whole tensor. A quantize/dequantize pair in the other order rounds, and stays.
+//! `dq_view_q` does the same through views, which move codes as they move values, and through max pooling, which picks the same
+//! element by codes as by values, the scale being positive (padding is the lowest of either): `quantize(view(dequantize(q)))`
+//! becomes `view(q)`, for one scale for the whole tensor. A quantize/dequantize pair in the other order rounds, and stays.
 
 use super::work::{made_by, same, uniform};
 use super::{Pass, PassError, Work};
@@ -13,11 +14,12 @@ use crate::dtype::DType;
 use crate::graph::{Graph, Kind, NodeId, Operands, Type, Value};
 use crate::op;
 use crate::patch::Patch;
+use crate::structural::Structural;
 use crate::tensor::Tensor;
 
 pub(super) const PASS: Pass = Pass { name: "qdq", about: "drop a dequantize that the same quantize follows", run };
 
-/// Views looked through between a dequantize and a quantize.
+/// Views and pools looked through between a dequantize and a quantize.
 const DEEPEST: usize = 8;
 
 fn run(work: &mut Work<'_>) -> Result<(), PassError> {
@@ -66,18 +68,27 @@ fn keeps_codes(scale: &Tensor) -> bool {
     scale.len() <= 65_536 && scale.numbers().all(|s| (low..=high).contains(&s.as_f64()))
 }
 
-/// True if `x` is dequantized codes moved by views, all with the quantize's parameters.
+/// True if `x` is dequantized codes moved by views and pools, all with the quantize's parameters.
 fn is_moved_codes(graph: &Graph, x: Value, id: NodeId, quantize: &[Value], views: &mut Vec<NodeId>) -> bool {
     if codes_of(graph, x, id, quantize).is_some() {
         return true;
     }
-    let Kind::View(_) = graph.node(x.node).kind else { return false };
+    if !moves_codes(graph, x) {
+        return false;
+    }
     // A view that others read too would be done twice, once on values and once on codes.
     if graph.use_count(x) > 1 || views.len() >= DEEPEST {
         return false;
     }
     views.push(x.node);
     graph.operands(x.node).iter().all(|v| is_moved_codes(graph, *v, id, quantize, views))
+}
+
+/// True for what gives some of its operands' elements, chosen by place or by order.
+fn moves_codes(graph: &Graph, x: Value) -> bool {
+    let node = graph.node(x.node);
+    let pools = matches!(node.kind, Kind::Structural(Structural::MaxPool(_) | Structural::GlobalPool { max: true }));
+    matches!(node.kind, Kind::View(_)) || pools && node.outputs.len() == 1
 }
 
 fn move_codes(patch: &mut Patch<'_>, x: Value, id: NodeId, quantize: &[Value]) -> Option<Value> {

@@ -106,13 +106,20 @@ struct Generator {
     values: Vec<(Value, DType, Shape)>,
     inputs: Vec<(String, Tensor)>,
     rows: Vec<&'static Row>,
+    last: &'static Row,
 }
 
 /// A graph of `ops` nodes that compute, at most (what has too large a result is left out).
 pub fn generate(seed: u64, ops: usize) -> Generated {
     let rows: Vec<_> = op::table().collect();
-    let mut g =
-        Generator { random: Random::new(seed), builder: Builder::new("random"), values: vec![], inputs: vec![], rows };
+    let mut g = Generator {
+        random: Random::new(seed),
+        builder: Builder::new("random"),
+        values: vec![],
+        inputs: vec![],
+        rows,
+        last: &op::ADD,
+    };
     for _ in 0..2 + g.random.below(3) {
         g.input();
     }
@@ -188,6 +195,12 @@ impl Generator {
         self.values[i].clone()
     }
 
+    /// A constant of one element that some identity is about.
+    fn simple(&mut self, dtype: DType) -> (Value, DType, Shape) {
+        let x = self.random.pick(&[0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 3.0, 6.0, f64::INFINITY, f64::NEG_INFINITY]);
+        (self.builder.scalar(Scalar::new(dtype, Number::Float(x))), dtype, Shape::SCALAR)
+    }
+
     fn of_type(&mut self, dtype: DType) -> (Value, DType, Shape) {
         let found: Vec<_> = self.values.iter().filter(|v| v.1 == dtype).cloned().collect();
         if found.is_empty() || self.random.once_in(8) {
@@ -198,7 +211,13 @@ impl Generator {
     }
 
     fn pointwise(&mut self) {
-        let row = self.random.pick(&self.rows.clone());
+        // Often the op before once more, or a cast: chains of one op are what identities are about.
+        let row = match self.random.below(8) {
+            0 | 1 => self.last,
+            2 => &op::CAST,
+            _ => self.rows[self.random.below(self.rows.len())],
+        };
+        self.last = row;
         if matches!(row.types, TypeRule::Quantize | TypeRule::Dequantize) {
             return self.quantized();
         }
@@ -209,7 +228,11 @@ impl Generator {
             let mut operands = vec![self.any()];
             while operands.len() < row.operands.len() {
                 let peer = operands[operands.len() - 1].1;
-                let next = if self.random.once_in(4) { self.any() } else { self.of_type(peer) };
+                let next = match self.random.below(4) {
+                    0 => self.any(),
+                    1 => self.simple(peer),
+                    _ => self.of_type(peer),
+                };
                 operands.push(next);
             }
             let mut dtypes: Vec<DType> = operands.iter().map(|o| o.1).collect();
@@ -279,7 +302,11 @@ impl Generator {
             0 => self.reshape(&from),
             1 => {
                 let mut axes: Vec<usize> = (0..rank).collect();
-                (0..rank).rev().for_each(|i| axes.swap(i, self.random.below(i + 1)));
+                // Half of them their own inverse, so that pairs cancel.
+                match rank >= 2 && self.random.once_in(2) {
+                    true => axes.swap(rank - 1, rank - 2),
+                    false => (0..rank).rev().for_each(|i| axes.swap(i, self.random.below(i + 1))),
+                }
                 let to = axes.iter().map(|a| from[*a].clone()).collect();
                 (View::Transpose { axes }, to)
             }
@@ -347,15 +374,17 @@ impl Generator {
         }
     }
 
+    /// Most of what nothing reads becomes an output; the rest is dead.
     fn finish(mut self) -> Generated {
-        let outputs = 1 + self.random.below(3);
-        for i in 0..outputs {
-            let (value, ..) = if i == 0 { self.values[self.values.len() - 1].clone() } else { self.any() };
-            self.builder.output(&format!("output_{i}"), value);
+        let (last, ..) = self.values[self.values.len() - 1].clone();
+        self.builder.output("output", last);
+        let mut graph = self.builder.finish().expect("the generator asks the type rules first");
+        for (i, (value, ..)) in self.values.iter().enumerate() {
+            let unread = graph.use_count(*value) == 0 && graph.constant(*value).is_none();
+            if unread && !self.random.once_in(5) || self.random.once_in(25) {
+                graph.mark_output(&format!("output_{i}"), *value);
+            }
         }
-        Generated {
-            graph: self.builder.finish().expect("the generator asks the type rules first"),
-            inputs: self.inputs,
-        }
+        Generated { graph, inputs: self.inputs }
     }
 }

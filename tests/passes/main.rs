@@ -3,6 +3,7 @@
 #[path = "../common/random_graph.rs"]
 mod random_graph;
 
+mod models;
 mod patterns;
 mod random;
 mod rules;

@@ -11,6 +11,7 @@ use pointweld::passes::{self, Options, Report};
 use pointweld::scalar::{Number, Scalar};
 use pointweld::shape;
 use pointweld::shape::Shape;
+use pointweld::structural::{Pool, Structural};
 use pointweld::tensor::Tensor;
 use pointweld::view::{SliceAxis, View};
 
@@ -317,6 +318,29 @@ fn codes_move_through_views_without_becoming_values() {
     let z = b.quantize(c, 0.1, 7, DType::U8);
     b.output("z", z);
     assert_eq!(simplify(b).2.count("dq_view_q"), 0);
+}
+
+#[test]
+fn the_maximum_of_codes_is_the_code_of_the_maximum() {
+    let f = DType::F32;
+    let mut b = Builder::new("g");
+    let q = b.input("q", DType::I8, shape![1, 2, 6, 6]);
+    let x = b.dequantize(q, 0.1, -3);
+    let pool = Pool {
+        kernel: vec![3, 3],
+        strides: vec![2, 2],
+        dilations: vec![1, 1],
+        pads: vec![(1, 1); 2],
+        ceil_mode: false,
+    };
+    let pooled = Node::new(Kind::Structural(Structural::MaxPool(pool)), "p", Type::new(f, shape![1, 2, 3, 3]));
+    let p = b.node(pooled, &[x]).value();
+    let y = b.quantize(p, 0.1, -3, DType::I8);
+    b.output("y", y);
+    let (before, after, report) = simplify(b);
+    assert_eq!((report.count("dq_view_q"), kinds(&after)), (1, vec!["MaxPool".into()]));
+    let inputs = [("q".to_string(), Random::new(4).tensor(DType::I8, &[1, 2, 6, 6]))];
+    assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
 }
 
 #[test]

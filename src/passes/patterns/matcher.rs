@@ -176,7 +176,8 @@ impl Search<'_> {
 fn is_near(constant: Scalar, wanted: f64, double: bool) -> bool {
     let value = constant.as_f64();
     if value == wanted {
-        return true;
+        // max(x, −0) is not relu(x).
+        return value.is_sign_negative() == wanted.is_sign_negative();
     }
     let tolerance = match constant.dtype() {
         DType::F64 => 4.0 * 2f64.powi(-53),

@@ -143,7 +143,7 @@ static TEXTS: &[Text] = &[
     ),
     rule(
         "leaky_relu_greater",
-        "where(greater(x, 0), x, x * $a) => leaky_relu(x, $a) if 0 <= $a",
+        "where(greater(x, 0), x, x * $a) => leaky_relu(x, $a) if 0 < $a",
         "scripted PyTorch",
         Exact,
     ),
@@ -182,7 +182,7 @@ static TEXTS: &[Text] = &[
     // Bounds.
     rule("relu_max", "max(x, 0) => relu(x)", "Keras, tf2onnx, hand-written models", Exact),
     rule("relu6", "min(relu(x), $hi) => clip(x, 0, $hi)", "ReLU6 of TensorFlow and of PyTorch below opset 11", Exact),
-    rule("relu_of_min", "relu(min(x, $hi)) => clip(x, 0, $hi) if 0 <= $hi", "ReLU6 the other way round", Exact),
+    rule("relu_of_min", "relu(min(x, $hi)) => clip(x, 0, $hi) if 0 < $hi", "ReLU6 the other way round", Exact),
     rule(
         "relu_clip",
         "clip(relu(x), $lo, $hi) => clip(x, 0, $hi) if $lo <= 0",
@@ -191,7 +191,7 @@ static TEXTS: &[Text] = &[
     ),
     rule(
         "clip_relu",
-        "relu(clip(x, $lo, $hi)) => clip(x, 0, $hi) if $lo <= 0 and 0 <= $hi",
+        "relu(clip(x, $lo, $hi)) => clip(x, 0, $hi) if $lo <= 0 and 0 < $hi",
         "a Clip before a ReLU",
         Exact,
     ),
@@ -203,7 +203,7 @@ static TEXTS: &[Text] = &[
     ),
     rule(
         "clip_max_min",
-        "max(min(x, $hi), $lo) => clip(x, $lo, $hi) if $lo <= $hi",
+        "max(min(x, $hi), $lo) => clip(x, $lo, $hi) if $lo < $hi",
         "tf.clip_by_value and NumPy's habit",
         Exact,
     ),
