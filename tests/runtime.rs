@@ -1,8 +1,12 @@
 //! The runtime on a GPU. Where no device answers, the tests that need one say so and pass; what can be said without one is tested there.
 
+#[path = "common/gpu.rs"]
+mod gpu;
+
 use std::thread;
 use std::time::Instant;
 
+use gpu::device;
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::dtype::DType;
 use pointweld::runtime::{Arg, Buffer, Call, Device, DeviceError, Function, Geometry, Graph, Module, Stream};
@@ -30,18 +34,6 @@ extern "C" __global__ void reverse(const float* x, float* y, unsigned n) {
 
 extern "C" __global__ void nothing() {}
 "#;
-
-/// The first GPU, or `None` where there is none.
-fn device() -> Option<Device> {
-    match Device::open(0) {
-        Ok(device) => Some(device),
-        Err(error @ (DeviceError::DriverMissing | DeviceError::NoDevice { .. } | DeviceError::DriverTooOld { .. })) => {
-            eprintln!("skipped: no device ({error})");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// The kernels above for an architecture. Before sm_90 there is no `griddepcontrol`, and no need of it.
 fn cubin(arch: Arch) -> Vec<u8> {

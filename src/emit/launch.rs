@@ -14,6 +14,8 @@ pub struct LaunchRule {
     pub blocks: Blocks,
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
+    /// The text waits at its entry for the kernel before it, so it may be launched while that one still runs.
+    pub dependent: bool,
     /// The index type of the text, which bounds the sizes it can be launched on.
     pub index: IndexWidth,
 }

@@ -89,7 +89,13 @@ fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSo
     let text = device::definitions_for(&code) + &prelude::prelude_for(&code) + &code;
     let entry = entry_name(kernel, template, &text);
     let schedule = &kernel.schedule;
-    let rule = LaunchRule { threads: schedule.threads, blocks, dynamic_shared, index: schedule.index };
+    let rule = LaunchRule {
+        dependent: options.dependent_launch,
+        threads: schedule.threads,
+        blocks,
+        dynamic_shared,
+        index: schedule.index,
+    };
     Ok(KernelSource { text: text.replacen(ENTRY, &entry, 1), entry, params, rule })
 }
 

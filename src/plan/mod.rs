@@ -11,10 +11,12 @@ pub mod layout;
 mod moved;
 mod print;
 mod schedule;
+mod storage;
 
 pub use decision::{Decision, Reason, Verdict};
 pub use moved::Moved;
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Traffic};
+pub use storage::{Place, Placement, Storage, StorageError};
 
 use crate::dim::{Bindings, Dim, DimError};
 use crate::dtype::DType;

@@ -7,7 +7,7 @@
 //! All of them may be used from several threads. The one promise that no type can check, that a kernel's arguments are what the kernel
 //! expects, is asked for once, where a [`Call`] is made; everything after that is safe.
 //!
-//! With NVRTC's machine code of the room `compile` a run is: [`Device::open`], [`Module::load`], [`Module::function`],
+//! A plan runs as an [`Engine`]. Machine code of the room `compile` runs by hand: [`Device::open`], [`Module::load`], [`Module::function`],
 //! [`Device::alloc`], [`Buffer::upload`], [`Call::new`], [`Call::launch`] or [`Graph::record`] and [`Graph::launch`],
 //! [`Buffer::download`].
 

@@ -2,8 +2,8 @@
 
 use crate::dim::DimError;
 use crate::emit::EmitError;
-use crate::memory::MemoryError;
 use crate::name::Shown;
+use crate::plan::StorageError;
 use crate::reference::{NodeError, ReferenceError};
 use crate::runtime::DeviceError;
 
@@ -14,7 +14,7 @@ pub enum EngineError {
     #[error(transparent)]
     Launch(#[from] EmitError),
     #[error(transparent)]
-    Memory(#[from] MemoryError),
+    Storage(#[from] StorageError),
     #[error(transparent)]
     Dim(#[from] DimError),
     #[error(transparent)]

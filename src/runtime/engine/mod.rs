@@ -22,14 +22,15 @@ use crate::target::Arch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The machine code of one kernel of a plan.
+/// The machine code of one kernel of a plan. Only this crate makes one, from what it has emitted and compiled itself: that is what makes
+/// launching it safe.
 #[derive(Debug, Clone, Copy)]
 pub struct Code<'a> {
-    pub source: &'a KernelSource,
-    pub cubin: &'a [u8],
-    pub arch: Arch,
+    pub(crate) source: &'a KernelSource,
+    pub(crate) cubin: &'a [u8],
+    pub(crate) arch: Arch,
     /// The table of a kernel that reads one.
-    pub table: Option<&'a [u8]>,
+    pub(crate) table: Option<&'a [u8]>,
 }
 
 /// A plan loaded onto a GPU. Clones are the same engine.

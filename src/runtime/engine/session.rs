@@ -5,8 +5,7 @@ use crate::dim::Bindings;
 use crate::dtype::DType;
 use crate::emit::ArgValue;
 use crate::graph::NodeId;
-use crate::memory::{Lifetime, MemoryPlan};
-use crate::plan::{BufferId, Plan, Role, Step};
+use crate::plan::{BufferId, Place, Placement, Plan, Step, Storage};
 use crate::reference;
 use crate::runtime::{Arg, Buffer, Call, Geometry, Graph, Stream};
 use crate::tensor::Tensor;
@@ -48,7 +47,7 @@ impl Engine {
     pub fn session_with(&self, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<Session, EngineError> {
         let plan = &self.0.plan;
         let types = types(plan, sizes)?;
-        let memory = place(self, &types, given)?;
+        let memory = place(self, sizes, given)?;
         let stream = self.0.device.stream()?;
         let mut parts = Vec::new();
         let mut calls: Vec<Call> = Vec::new();
@@ -86,69 +85,36 @@ fn types(plan: &Plan, sizes: &Bindings) -> Result<Vec<Option<Known>>, EngineErro
     plan.buffers.iter().map(one).collect()
 }
 
-/// Gives every buffer its memory: the caller's, a constant's, or a place in the arena.
-fn place(
-    engine: &Engine,
-    types: &[Option<Known>],
-    given: &[(&str, Buffer)],
-) -> Result<Vec<Option<Buffer>>, EngineError> {
-    let plan = &engine.0.plan;
-    let bytes = |id: BufferId| {
-        let known = types[id.0 as usize].as_ref();
-        let bytes = known.and_then(|(dtype, sizes)| dtype.bytes_for(crate::tensor::count(sizes)?));
-        bytes.map(|n| n as u64).ok_or_else(|| EngineError::UnknownType { value: plan.buffer(id).name.clone() })
-    };
-    let root = |mut id: BufferId| {
-        while let Role::Alias(of) = plan.buffer(id).role {
-            id = of;
-        }
-        id
-    };
-    let mut memory: Vec<Option<Buffer>> = vec![None; plan.buffers.len()];
-    for (id, constant) in &engine.0.constants {
-        memory[*id as usize] = Some(constant.clone());
-    }
-    let named = |name: &str| plan.inputs.iter().chain(&plan.outputs).find(|(n, _)| n == name).map(|(_, id)| root(*id));
+/// Gives every buffer its memory: the caller's, a constant's, an allocation of its own, or a place in the arena.
+fn place(engine: &Engine, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<Vec<Option<Buffer>>, EngineError> {
+    let (plan, device) = (&engine.0.plan, &engine.0.device);
+    let storage = Storage::new(plan, sizes)?;
+    let mut own: BTreeMap<BufferId, Buffer> = BTreeMap::new();
     for (name, buffer) in given {
-        let id = named(name).ok_or_else(|| EngineError::UnknownName(name.to_string()))?;
-        let (expected, found) = (bytes(id)?, buffer.bytes());
+        let mut named = plan.inputs.iter().chain(&plan.outputs);
+        let (_, id) = named.find(|(n, _)| n == name).ok_or_else(|| EngineError::UnknownName(name.to_string()))?;
+        let placement = storage.places[id.0 as usize];
+        let Place::Own { bytes: expected } = placement.place else {
+            return Err(EngineError::UnknownName(name.to_string()));
+        };
+        let found = buffer.bytes();
         if expected != found {
             return Err(EngineError::BufferSize { what: "a buffer", value: name.to_string(), expected, found });
         }
-        memory[id.0 as usize] = Some(buffer.clone());
+        own.insert(placement.root, buffer.clone());
     }
-    // The lives of the others. Inputs live from the start and outputs to the end.
-    let end = plan.steps.len() + 1;
-    let mut lives: BTreeMap<BufferId, Lifetime> = BTreeMap::new();
-    let mut live = |id: BufferId, at: usize| -> Result<(), EngineError> {
-        let id = root(id);
-        if memory[id.0 as usize].is_none() && plan.buffer(id).role != Role::Constant {
-            let bytes = bytes(id)?;
-            let life = lives.entry(id).or_insert(Lifetime { bytes, first: at, last: at });
-            life.first = life.first.min(at);
-            life.last = life.last.max(at);
-        }
-        Ok(())
-    };
-    plan.inputs.iter().try_for_each(|(_, id)| live(*id, 0))?;
-    for (i, step) in plan.steps.iter().enumerate() {
-        match step {
-            Step::Kernel(kernel) => {
-                kernel.loads.iter().try_for_each(|load| live(load.buffer, i + 1))?;
-                kernel.stores.iter().try_for_each(|store| live(store.buffer, i + 1))?;
-            }
-            Step::Node { inputs, outputs, .. } => inputs.iter().chain(outputs).try_for_each(|id| live(*id, i + 1))?,
-        }
-    }
-    plan.outputs.iter().try_for_each(|(_, id)| live(*id, end))?;
-    let list: Vec<Lifetime> = lives.values().copied().collect();
-    let placed = MemoryPlan::new(&list)?;
-    let arena = engine.0.device.alloc(placed.arena)?;
-    for ((id, life), offset) in lives.iter().zip(&placed.offsets) {
-        memory[id.0 as usize] = Some(arena.slice(*offset, life.bytes)?);
-    }
-    for id in 0..plan.buffers.len() {
-        memory[id] = memory[root(BufferId(id as u32)).0 as usize].clone();
+    let arena = device.alloc(storage.arena)?;
+    let mut memory = Vec::with_capacity(storage.places.len());
+    for Placement { root, place } in &storage.places {
+        memory.push(match place {
+            Place::Nowhere => None,
+            Place::Constant => engine.0.constants.get(&root.0).cloned(),
+            Place::Arena { offset, bytes } => Some(arena.slice(*offset, *bytes)?),
+            Place::Own { bytes } => Some(match own.get(root) {
+                Some(buffer) => buffer.clone(),
+                None => own.entry(*root).or_insert(device.alloc(*bytes)?).clone(),
+            }),
+        });
     }
     Ok(memory)
 }
@@ -191,7 +157,12 @@ fn call(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffe
             ArgValue::F64(x) => Arg::U64(x.to_bits()),
         });
     }
-    let geometry = Geometry { grid: launch.grid, block: launch.block, shared: launch.dynamic_shared, dependent: false };
+    let geometry = Geometry {
+        grid: launch.grid,
+        block: launch.block,
+        shared: launch.dynamic_shared,
+        dependent: entry.source.rule.dependent,
+    };
     // SAFETY: the arguments are those of the kernel's own source, in its order and of its types; the bounds check has shown
     // that every element its accesses reach lies inside the buffers.
     Ok(unsafe { Call::new(&entry.function, geometry, &args) }?)
