@@ -58,6 +58,7 @@ rows! {
         bound: smooth(7.0, 96.0, 4.0),
         ..Row::UNARY
     };
+    /// QuickGelu is this with 1.702 for its default alpha. The bounds are for |alpha| ≥ ¼.
     SWISH = Row {
         name: "swish",
         formula: "x/(1 + exp(-alpha*x))",
@@ -112,7 +113,7 @@ rows! {
         bound: flushed(6.0, 96.0, 4.0),
         ..Row::UNARY
     };
-    /// TensorRT gives both factors; cuDNN's is `alpha = 1/beta`.
+    /// TensorRT gives both factors; cuDNN's is `alpha = 1/beta`. The bounds are for |beta| ≥ ¼.
     SCALED_SOFTPLUS = Row {
         name: "scaled_softplus",
         formula: "alpha*log(1 + exp(beta*x))",

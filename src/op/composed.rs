@@ -25,7 +25,7 @@ pub static COMPOSED: &[Composed] = &[
     of_onnx(&[onnx("Dropout", 7)], "identity, in inference; its mask is a constant"),
     of_onnx(&[microsoft("FastGelu")], "add the bias, gelu_tanh"),
     of_onnx(&[microsoft("BiasGelu")], "add the bias, gelu"),
-    of_onnx(&[onnx("BitCast", 26)], "the same bytes under another type: a view, since no row sees bits"),
+    of_onnx(&[onnx("BitCast", 26)], "left opaque: rows compute with numbers, which have no bits to reinterpret"),
     Composed { onnx: &[], elsewhere: &["TensorRT Scale"], formula: "mul by the scale, add the shift, pow" },
     Composed {
         onnx: &[],

@@ -203,12 +203,6 @@ pub fn table() -> impl Iterator<Item = &'static Row> {
     .copied()
 }
 
-/// The rows that implement an op of ONNX, in the table's order; more than one where an attribute chooses (`Gelu`, `Mod`,
-/// `BitShift`, `IsInf`) or where a row is a special case of another (`Swish`).
-pub fn find_onnx<'a>(domain: &'a str, op_type: &'a str) -> impl Iterator<Item = &'static Row> + 'a {
-    table().filter(move |row| row.onnx.iter().any(|o| o.domain == domain && o.op_type == op_type))
-}
-
 /// The row of that name.
 pub fn find(name: &str) -> Option<&'static Row> {
     table().find(|row| row.name == name)
