@@ -49,9 +49,9 @@ fn is_identity(dtype: DType) -> bool {
 
 /// True if casting to `to` by way of `through` gives what casting at once gives, for every value of `from`.
 fn drops_middle(from: DType, through: DType, to: DType) -> bool {
-    // From integers an 8-bit float overflows otherwise than from floats (see the cast row).
-    let same_overflow = from.is_float() || !through.is_float() || !to.is_float() || to.is_arithmetic_float();
-    holds(through, from) && same_overflow
+    // An integer out of range wraps, a float saturates: by way of a float only what is in range comes out the same.
+    let wraps = !from.is_float() && through.is_float() && to.is_int();
+    holds(through, from) && (!wraps || holds(to, from))
 }
 
 /// True if `wide` has every value of `narrow`.
