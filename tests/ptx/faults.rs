@@ -3,7 +3,7 @@
 use crate::collective::DOUBLE_BUFFER;
 use crate::harness::*;
 use crate::tensor::{INT8_GEMM, Int8};
-use pointweld::ptx::{Fault, FaultKind, Launch, Memory, Module, Options, PtxError, SpaceName, run};
+use pointweld::ptx::{Arg, Fault, FaultKind, Launch, Memory, Module, Options, PtxError, SpaceName, run};
 use pointweld::target::Arch;
 
 /// Replaces a piece of a kernel that must be there.
@@ -347,4 +347,105 @@ fn launches_that_cannot_be() {
         assert!(matches!(fault.kind, FaultKind::Launch(_)) && fault.to_string().contains(part), "{fault}");
     }
     assert!(matches!(module.kernel("nothing"), Err(PtxError::NoSuchKernel { .. })));
+}
+
+/// A kernel by hand with one of many things; it runs to its end as it stands.
+const MIXTURE: &str = r#".version 8.0
+.target sm_80
+.address_size 64
+.const .align 4 .b32 table[4] = {1, 2, 3, 4};
+.global .align 8 .u64 where[2] = {generic(table), generic(table)+4};
+.func (.param .b32 back) twice(.param .b32 in) { .reg .b32 %r<3>; ld.param.b32 %r1, [in]; add.s32 %r2, %r1, %r1; st.param.b32 [back], %r2; ret; }
+.visible .entry k(.param .u64 out, .param .align 4 .b8 pair[8]) .maxntid 64, 1, 1
+{
+    .local .align 8 .b8 depot[16];
+    .shared .align 4 .b8 tile[256];
+    .reg .pred %p<4>; .reg .b16 %h<4>; .reg .b32 %r<24>; .reg .f32 %f<4>; .reg .b64 %rd<8>;
+    ld.param.u64 %rd1, [out];
+    ld.param.v2.b32 {%r1, %r2}, [pair];
+    mov.u32 %r3, %tid.x;
+    shl.b32 %r4, %r3, 2;
+    mov.u32 %r5, tile;
+    add.u32 %r6, %r5, %r4;
+    st.shared.u32 [%r6], %r3;
+    bar.sync 0;
+    xor.b32 %r7, %r6, 4;
+    ld.shared.u32 %r8, [%r7];
+    mov.u64 %rd2, depot;
+    cvta.local.u64 %rd3, %rd2;
+    st.u32 [%rd3+8], %r8;
+    ld.local.u32 %r9, [%rd2+8];
+    { .param .b32 a; st.param.b32 [a], %r9; .param .b32 b; call.uni (b), twice, (a); ld.param.b32 %r10, [b]; }
+    ld.global.u64 %rd4, [where+8];
+    ld.u32 %r11, [%rd4];
+    setp.lt.and.u32 %p1|%p2, %r3, 40, 1;
+    @%p1 bra LOW;
+    mov.u32 %r12, 7;
+    bra.uni JOIN;
+LOW:
+    activemask.b32 %r20;
+    shfl.sync.idx.b32 %r12|%p3, %r3, 0, 31, %r20;
+JOIN:
+    cvt.rn.f32.u32 %f1, %r12;
+    ex2.approx.ftz.f32 %f2, 0f3F800000;
+    fma.rn.f32 %f3, %f1, %f2, %f1;
+    cvt.rzi.s32.f32 %r13, %f3;
+    cvt.rn.f16.f32 %h1, %f3;
+    mov.b32 %r14, {%h1, %h1};
+    prmt.b32 %r15, %r14, %r13, 0x5410;
+    vote.sync.ballot.b32 %r16, %p1, -1;
+    bar.sync 0;
+    atom.shared.add.u32 %r17, [tile+128], 1;
+    mul.wide.u32 %rd5, %r3, 4;
+    add.s64 %rd6, %rd1, %rd5;
+    st.global.u32 [%rd6], %r15;
+    ret;
+}
+"#;
+
+#[test]
+fn the_mixture_runs() {
+    let module = parse(MIXTURE);
+    let mut memory = Memory::new();
+    let out = memory.alloc(256, "out");
+    let args = vec![out.into(), Arg::Bytes(bytes(&[1i32, 2]))];
+    launch(&module, 1, 64, args, &mut memory);
+    // ex2(1) = 2: three times lane 0's thread number below 40, three times 7 above.
+    let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+    let y = download::<u32>(&memory, out, 64);
+    assert_eq!([y[0], y[39], y[63]], [(0.0, 0u32), (96.0, 96), (21.0, 21)].map(|(x, n)| half(x) | n << 16));
+}
+
+mod robustness {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        /// Text that is damaged, and programs that make no sense, are errors and faults, never panics.
+        #[test]
+        fn damaged_texts_never_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0u8..4), 1..4)) {
+            let mut words: Vec<&str> = MIXTURE.split_inclusive([' ', ',', ';', '.', '[', ']', '%', '\n']).collect();
+            for (at, other, kind) in edits {
+                let (at, other) = (at.index(words.len()), other.index(words.len()));
+                match kind {
+                    0 => drop(words.remove(at)),
+                    1 => words.swap(at, other),
+                    2 => words[at] = words[other],
+                    _ => words.insert(at, words[other]),
+                }
+            }
+            if let Ok(module) = Module::parse(&words.concat())
+                && let Ok(kernel) = module.kernel("k")
+            {
+                let mut memory = Memory::new();
+                let out = memory.alloc(256, "out");
+                let launch = Launch::linear(2, 64, vec![out.into(), 5i64.into()]);
+                let options = Options { max_steps: 2000, uninitialised: false, ..Options::default() };
+                // Any outcome will do.
+                let _ = run(kernel, &launch, &mut memory, &options);
+            }
+        }
+    }
 }

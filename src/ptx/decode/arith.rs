@@ -1,10 +1,10 @@
-//! Arithmetic and logic: opcodes whose operands all have one type, and the integer instructions with shapes of their own.
+//! Arithmetic and logic: the opcodes, and floating-point instructions of one type.
 
 use super::mods::Mods;
 use super::{Decoder, Res};
 use crate::ptx::ast::{Instr, Kind, Operand, Ty};
 use crate::ptx::ops::round::mode::RN;
-use crate::ptx::ops::{Binary, Ternary, Unary, float, half, int};
+use crate::ptx::ops::{Binary, Ternary, Unary, bits, float, half, int};
 use crate::ptx::program::*;
 
 impl<'a> Decoder<'_, 'a> {
@@ -38,16 +38,16 @@ impl<'a> Decoder<'_, 'a> {
                     None => return self.unknown(instr),
                 };
                 mods.ty();
-                self.emit_ternary(instr, Ternary::Narrow(int::funnel(left, wrap)), Class::Integer)?;
+                self.emit_ternary(instr, Ternary::Narrow(bits::funnel(left, wrap)), Class::Integer)?;
             }
             "lop3" => {
                 mods.ty();
-                self.four(instr, int::lop3())?;
+                self.four(instr, bits::lop3())?;
             }
             "prmt" => {
                 mods.ty();
                 let mode = mods.one_of(&["f4e", "b4e", "rc8", "ecl", "ecr", "rc16"]).unwrap_or("");
-                let Some(f) = int::permute(mode) else { return self.unknown(instr) };
+                let Some(f) = bits::permute(mode) else { return self.unknown(instr) };
                 self.emit_ternary(instr, Ternary::Narrow(f), Class::Integer)?;
             }
             "bfe" => self.extract(instr, &mut mods)?,
@@ -55,7 +55,7 @@ impl<'a> Decoder<'_, 'a> {
             "bmsk" => {
                 mods.ty();
                 let clamp = mods.one_of(&["clamp", "wrap"]) == Some("clamp");
-                self.emit_binary(instr, Binary::Narrow(int::bit_mask(clamp)), Class::Integer)?;
+                self.emit_binary(instr, Binary::Narrow(bits::bit_mask(clamp)), Class::Integer)?;
             }
             "popc" | "clz" | "bfind" => self.count(instr, &mut mods)?,
             "dp4a" => {
@@ -68,6 +68,19 @@ impl<'a> Decoder<'_, 'a> {
                 let (Some(a), Some(b)) = (mods.ty(), mods.ty()) else { return self.unknown(instr) };
                 let f = int::dp2a(a.kind == Kind::Signed, b.kind == Kind::Signed, high);
                 self.emit_ternary(instr, Ternary::Narrow(f), Class::Integer)?;
+            }
+            "vabsdiff4" => {
+                let types = (mods.ty(), mods.ty(), mods.ty());
+                let unsigned = Some(Ty { kind: Kind::Unsigned, bits: 32 });
+                if types != (unsigned, unsigned, unsigned) {
+                    return self.unknown(instr).map(|()| true);
+                }
+                let f = int::byte_differences(mods.take("add"));
+                self.emit_ternary(instr, Ternary::Narrow(f), Class::Integer)?;
+            }
+            "fns" => {
+                mods.ty();
+                self.emit_ternary(instr, Ternary::Narrow(bits::nth_set()), Class::Integer)?;
             }
             "mul24" | "mad24" => self.product24(instr, &mut mods)?,
             _ => return Ok(false),
@@ -96,7 +109,7 @@ impl<'a> Decoder<'_, 'a> {
         Ok(())
     }
 
-    fn emit_ternary(&mut self, instr: &Instr<'a>, f: Ternary, class: Class) -> Res<()> {
+    pub(super) fn emit_ternary(&mut self, instr: &Instr<'a>, f: Ternary, class: Class) -> Res<()> {
         self.want_operands(instr, 4)?;
         let op = match f {
             Ternary::Narrow(f) => {
@@ -112,7 +125,7 @@ impl<'a> Decoder<'_, 'a> {
         Ok(())
     }
 
-    fn four(&mut self, instr: &Instr<'a>, f: F4) -> Res<()> {
+    pub(super) fn four(&mut self, instr: &Instr<'a>, f: F4) -> Res<()> {
         self.want_operands(instr, 5)?;
         let sources = [self.src32(instr, 1)?, self.src32(instr, 2)?, self.src32(instr, 3)?, self.src32(instr, 4)?];
         let dst = self.dst32(instr, 0)?;
@@ -121,7 +134,7 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     /// A clamp applied to what the instruction just emitted wrote.
-    fn after(&mut self, instr: &Instr<'a>, f: F1) -> Res<()> {
+    pub(super) fn after(&mut self, instr: &Instr<'a>, f: F1) -> Res<()> {
         let d = self.dst32(instr, 0)?;
         self.pure(Pure::A(f, d, d), Class::Expansion);
         Ok(())
@@ -196,49 +209,6 @@ impl<'a> Decoder<'_, 'a> {
         if sat { self.after(instr, float::saturate32()) } else { Ok(()) }
     }
 
-    fn binary_int(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>, ty: Ty) -> Res<()> {
-        let signed = ty.kind == Kind::Signed;
-        if instr.opcode == "mul" {
-            let part = mods.one_of(&["lo", "hi", "wide"]);
-            return match (part, ty.bits) {
-                (Some("wide"), 16) => self.emit_binary(instr, Binary::Narrow(int::mul_wide16(signed)), Class::Integer),
-                (Some("wide"), 32) => {
-                    self.want_operands(instr, 3)?;
-                    let op = Pure::Join(
-                        int::mul_wide32(signed),
-                        self.dst64(instr, 0)?,
-                        [self.src32(instr, 1)?, self.src32(instr, 2)?],
-                    );
-                    self.pure(op, Class::Integer);
-                    Ok(())
-                }
-                (Some(part), _) => match int::binary(&format!("mul.{part}"), ty) {
-                    Some(f) => self.emit_binary(instr, f, Class::Integer),
-                    None => self.unknown(instr),
-                },
-                _ => self.unknown(instr),
-            };
-        }
-        if matches!(instr.opcode, "add" | "sub") && mods.take("cc") {
-            return self.emit_carry(
-                instr,
-                if instr.opcode == "add" { CarryKind::Add } else { CarryKind::Sub },
-                false,
-                true,
-                ty,
-            );
-        }
-        if mods.take("sat") {
-            let f = int::saturating(instr.opcode).filter(|_| signed && ty.bits == 32);
-            let Some(f) = f else { return self.unknown(instr) };
-            return self.emit_binary(instr, Binary::Narrow(f), Class::Integer);
-        }
-        match int::binary(instr.opcode, ty) {
-            Some(f) => self.emit_binary(instr, f, Class::Integer),
-            None => self.unknown(instr),
-        }
-    }
-
     fn logic(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
         let Some(ty) = mods.ty() else { return self.unknown(instr) };
         if ty.kind != Kind::Pred {
@@ -283,95 +253,6 @@ impl<'a> Decoder<'_, 'a> {
             }
             _ => self.mad_int(instr, mods, ty),
         }
-    }
-
-    fn mad_int(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>, ty: Ty) -> Res<()> {
-        let signed = ty.kind == Kind::Signed;
-        if instr.opcode == "sad" {
-            let Some(f) = int::ternary("sad", ty) else { return self.unknown(instr) };
-            return self.emit_ternary(instr, f, Class::Integer);
-        }
-        let part = mods.one_of(&["lo", "hi", "wide"]);
-        if mods.take("cc") {
-            let kind = match (part, signed) {
-                (Some("lo"), _) => CarryKind::MadLo,
-                (Some("hi"), false) => CarryKind::MadHiUnsigned,
-                (Some("hi"), true) => CarryKind::MadHiSigned,
-                _ => return self.unknown(instr),
-            };
-            return self.emit_carry(instr, kind, false, true, ty);
-        }
-        match (part, ty.bits) {
-            (Some("wide"), 16) => self.emit_ternary(instr, Ternary::Narrow(int::mad_wide16(signed)), Class::Integer),
-            (Some("wide"), 32) => {
-                self.want_operands(instr, 4)?;
-                let factors = [self.src32(instr, 1)?, self.src32(instr, 2)?];
-                let op = Pure::MadWide(int::mad_wide32(signed), self.dst64(instr, 0)?, factors, self.src64(instr, 3)?);
-                self.pure(op, Class::Integer);
-                Ok(())
-            }
-            (Some(part), _) => match int::ternary(&format!("mad.{part}"), ty) {
-                Some(f) => self.emit_ternary(instr, f, Class::Integer),
-                None => self.unknown(instr),
-            },
-            _ => self.unknown(instr),
-        }
-    }
-
-    fn product24(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        let (Some(part), Some(ty)) = (mods.one_of(&["lo", "hi"]), mods.ty()) else { return self.unknown(instr) };
-        let f = int::mul24(part == "hi", ty.kind == Kind::Signed);
-        if instr.opcode == "mul24" {
-            return self.emit_binary(instr, Binary::Narrow(f), Class::Integer);
-        }
-        self.want_operands(instr, 4)?;
-        let (product, d) = (self.scope.temp32(), self.dst32(instr, 0)?);
-        let factors = [self.src32(instr, 1)?, self.src32(instr, 2)?];
-        let addend = self.src32(instr, 3)?;
-        self.pure(Pure::B(f, product, factors), Class::Expansion);
-        let Some(Binary::Narrow(add)) = int::binary("add", Ty { kind: Kind::Unsigned, bits: 32 }) else {
-            return self.unknown(instr);
-        };
-        self.pure(Pure::B(add, d, [product, addend]), Class::Integer);
-        Ok(())
-    }
-
-    fn carry(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        let writes = mods.take("cc");
-        let part = mods.one_of(&["lo", "hi"]);
-        let Some(ty) = mods.ty() else { return self.unknown(instr) };
-        let kind = match (instr.opcode, part, ty.kind) {
-            ("addc", None, _) => CarryKind::Add,
-            ("subc", None, _) => CarryKind::Sub,
-            ("madc", Some("lo"), _) => CarryKind::MadLo,
-            ("madc", Some("hi"), Kind::Signed) => CarryKind::MadHiSigned,
-            ("madc", Some("hi"), _) => CarryKind::MadHiUnsigned,
-            _ => return self.unknown(instr),
-        };
-        self.emit_carry(instr, kind, true, writes, ty)
-    }
-
-    fn emit_carry(&mut self, instr: &Instr<'a>, kind: CarryKind, reads: bool, writes: bool, ty: Ty) -> Res<()> {
-        let op = CarryOp { kind, reads, writes };
-        let count = if matches!(kind, CarryKind::Add | CarryKind::Sub) { 2 } else { 3 };
-        self.want_operands(instr, count + 1)?;
-        // Sums have two operands; the third slot repeats the second and is not read.
-        let pick = |i: usize| if i < count { i + 1 } else { count };
-        let op = match ty.bits {
-            32 => Pure::Carry(
-                op,
-                self.dst32(instr, 0)?,
-                [self.src32(instr, pick(0))?, self.src32(instr, pick(1))?, self.src32(instr, pick(2))?],
-            ),
-            64 => Pure::CarryWide(
-                op,
-                self.dst64(instr, 0)?,
-                [self.src64(instr, pick(0))?, self.src64(instr, pick(1))?, self.src64(instr, pick(2))?],
-            ),
-            _ => return self.unknown(instr),
-        };
-        self.pure(op, Class::Integer);
-        Ok(())
     }
 
     fn one_operand(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
@@ -432,72 +313,6 @@ impl<'a> Decoder<'_, 'a> {
         };
         match found {
             Some((f, class, bound)) => self.emit_unary(instr, f, class, bound),
-            None => self.unknown(instr),
-        }
-    }
-
-    fn shift(&mut self, instr: &Instr<'a>, ty: Ty) -> Res<()> {
-        self.want_operands(instr, 3)?;
-        let op = if ty.bits == 64 {
-            let Some(f) = int::shift64(instr.opcode, ty.kind == Kind::Signed) else { return self.unknown(instr) };
-            Pure::Shift(f, self.dst64(instr, 0)?, self.src64(instr, 1)?, self.src32(instr, 2)?)
-        } else {
-            let Some(f) = int::shift(instr.opcode, ty) else { return self.unknown(instr) };
-            Pure::B(f, self.dst32(instr, 0)?, [self.src32(instr, 1)?, self.src32(instr, 2)?])
-        };
-        self.pure(op, Class::Integer);
-        Ok(())
-    }
-
-    fn extract(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        let Some(ty) = mods.ty() else { return self.unknown(instr) };
-        let signed = ty.kind == Kind::Signed;
-        self.want_operands(instr, 4)?;
-        if ty.bits != 64 {
-            return self.emit_ternary(instr, Ternary::Narrow(int::extract32(signed)), Class::Integer);
-        }
-        let field = [self.src32(instr, 2)?, self.src32(instr, 3)?];
-        let op = Pure::Field(int::extract64(signed), self.dst64(instr, 0)?, self.src64(instr, 1)?, field);
-        self.pure(op, Class::Integer);
-        Ok(())
-    }
-
-    fn insert(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        let Some(ty) = mods.ty() else { return self.unknown(instr) };
-        if ty.bits != 64 {
-            return self.four(instr, int::insert32());
-        }
-        self.want_operands(instr, 5)?;
-        let sources = [self.src64(instr, 1)?, self.src64(instr, 2)?];
-        let op = Pure::Insert(
-            int::insert64(),
-            self.dst64(instr, 0)?,
-            sources,
-            [self.src32(instr, 3)?, self.src32(instr, 4)?],
-        );
-        self.pure(op, Class::Integer);
-        Ok(())
-    }
-
-    fn count(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        let Some(ty) = mods.ty() else { return self.unknown(instr) };
-        let mut name = instr.opcode.to_string();
-        if instr.opcode == "bfind" {
-            name.push_str(if mods.take("shiftamt") { ".shiftamt" } else { "" });
-            name.push_str(if ty.kind == Kind::Signed { ".s" } else { ".u" });
-        }
-        self.want_operands(instr, 2)?;
-        let d = self.dst32(instr, 0)?;
-        let op = match ty.bits {
-            32 => int::count32(&name).map(|f| Ok(Pure::A(f, d, self.src32(instr, 1)?))),
-            64 => int::count64(&name).map(|f| Ok(Pure::Narrow(f, d, self.src64(instr, 1)?))),
-            _ => None,
-        };
-        match op {
-            Some(op) => {
-                self.pure(op?, Class::Integer);
-                Ok(())
-            }
             None => self.unknown(instr),
         }
     }

@@ -8,6 +8,7 @@ mod collective;
 mod matrix;
 mod mbarrier;
 mod pure;
+mod registers;
 mod shared;
 mod warp;
 

@@ -89,7 +89,7 @@ pub(crate) struct Warp {
     pub steps: u64,
     /// The lane of the last fault, with its place.
     pub pc: u32,
-    check: bool,
+    pub(super) check: bool,
 }
 
 impl Warp {
@@ -420,93 +420,6 @@ impl Warp {
             self.fragments.push(Fragment { pc, mask, stack: stack.clone(), wait: Wait::Ready });
         }
         Ok(Flow::Choose)
-    }
-
-    fn undefined(&self, mask: u32, set: u32, name: &str) -> Stop {
-        Stop::at(
-            (mask & !set).trailing_zeros() as usize,
-            FaultKind::UninitialisedRegister { register: name.to_string() },
-        )
-    }
-
-    /// A row of the 32-bit bank, whose active lanes must have been written.
-    #[inline]
-    pub(crate) fn read32(&self, block: &State<'_, '_>, slot: Slot, mask: u32) -> Exec<&R32> {
-        let set = self.set32[slot as usize];
-        if self.check && mask & !set != 0 {
-            return Err(self.undefined(mask, set, &block.program.names32[slot as usize]));
-        }
-        Ok(&self.r32[slot as usize])
-    }
-
-    #[inline]
-    pub(crate) fn read64(&self, block: &State<'_, '_>, slot: Slot, mask: u32) -> Exec<&R64> {
-        let set = self.set64[slot as usize];
-        if self.check && mask & !set != 0 {
-            return Err(self.undefined(mask, set, &block.program.names64[slot as usize]));
-        }
-        Ok(&self.r64[slot as usize])
-    }
-
-    #[inline]
-    pub(crate) fn pred(&self, block: &State<'_, '_>, slot: Slot, mask: u32) -> Exec<u32> {
-        let set = self.set_pred[slot as usize];
-        if self.check && mask & !set != 0 {
-            return Err(self.undefined(mask, set, &block.program.names_pred[slot as usize]));
-        }
-        Ok(self.preds[slot as usize])
-    }
-
-    #[inline]
-    pub(crate) fn write32(&mut self, slot: Slot, mask: u32, row: &R32) {
-        let d = &mut self.r32[slot as usize];
-        if mask == FULL {
-            *d = *row;
-        } else {
-            for i in 0..LANES {
-                let keep = (mask >> i & 1).wrapping_sub(1);
-                d[i] = d[i] & keep | row[i] & !keep;
-            }
-        }
-        self.set32[slot as usize] |= mask;
-    }
-
-    #[inline]
-    pub(crate) fn write64(&mut self, slot: Slot, mask: u32, row: &R64) {
-        let d = &mut self.r64[slot as usize];
-        if mask == FULL {
-            *d = *row;
-        } else {
-            for i in 0..LANES {
-                let keep = u64::from(mask >> i & 1).wrapping_sub(1);
-                d[i] = d[i] & keep | row[i] & !keep;
-            }
-        }
-        self.set64[slot as usize] |= mask;
-    }
-
-    #[inline]
-    pub(crate) fn write_pred(&mut self, slot: Slot, mask: u32, value: u32) {
-        let p = &mut self.preds[slot as usize];
-        *p = *p & !mask | value & mask;
-        self.set_pred[slot as usize] |= mask;
-    }
-
-    /// A row of either bank, widened.
-    pub(crate) fn read_loc(&self, block: &State<'_, '_>, loc: Loc, mask: u32) -> Exec<R64> {
-        Ok(match loc {
-            Loc::B32(slot) => self.read32(block, slot, mask)?.map(u64::from),
-            Loc::B64(slot) => *self.read64(block, slot, mask)?,
-            Loc::Sink => [0; LANES],
-        })
-    }
-
-    pub(crate) fn write_loc(&mut self, loc: Loc, mask: u32, row: &R64) {
-        match loc {
-            Loc::B32(slot) => self.write32(slot, mask, &row.map(|v| v as u32)),
-            Loc::B64(slot) => self.write64(slot, mask, row),
-            Loc::Sink => {}
-        }
     }
 }
 

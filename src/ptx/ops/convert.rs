@@ -171,18 +171,18 @@ fn int_to_float(dst: Ty, src: Ty, mods: CvtMods) -> Option<Vec<Step>> {
         } else {
             row!(1, |a: u64| (a as f64).to_bits())
         }),
-        (kind, 16, false) if mode == RN => Step::Narrow(match (kind == Kind::BFloat, s) {
-            (false, true) => row!(1, |a: u32| F16::round(narrow_odd(f64::from(a as i32)))),
-            (false, false) => row!(1, |a: u32| F16::round(narrow_odd(f64::from(a)))),
-            (true, true) => row!(1, |a: u32| Bf16::round(narrow_odd(f64::from(a as i32)))),
-            (true, false) => row!(1, |a: u32| Bf16::round(narrow_odd(f64::from(a)))),
-        }),
-        (kind, 16, true) if mode == RN => Step::Shorten(match (kind == Kind::BFloat, s) {
-            (false, true) => row!(1, |a: u64| F16::round(narrow_odd(wide_odd(a as i64 >> 32, a as u32)))),
-            (false, false) => row!(1, |a: u64| F16::round(narrow_odd(wide_odd((a >> 32) as i64, a as u32)))),
-            (true, true) => row!(1, |a: u64| Bf16::round(narrow_odd(wide_odd(a as i64 >> 32, a as u32)))),
-            (true, false) => row!(1, |a: u64| Bf16::round(narrow_odd(wide_odd((a >> 32) as i64, a as u32)))),
-        }),
+        (_, 16, _) => {
+            // Through f64, which holds 32-bit integers exactly and others rounded to odd.
+            steps.push(match (src.bits == 64, s) {
+                (false, true) => Step::Widen(row!(1, |a: u32| f64::from(a as i32).to_bits())),
+                (false, false) => Step::Widen(row!(1, |a: u32| f64::from(a).to_bits())),
+                (true, true) => Step::Wide(row!(1, |a: u64| wide_odd(a as i64 >> 32, a as u32).to_bits())),
+                (true, false) => Step::Wide(row!(1, |a: u64| wide_odd((a >> 32) as i64, a as u32).to_bits())),
+            });
+            let double = Ty { kind: Kind::Float, bits: 64 };
+            steps.extend(float_to_float(dst, double, CvtMods { round: Some(mode), ..CvtMods::default() })?);
+            return Some(steps);
+        }
         _ => return None,
     });
     Some(steps)

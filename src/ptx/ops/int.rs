@@ -1,8 +1,8 @@
-//! Integer, bit and byte instructions.
+//! Integer arithmetic and logic.
 
 use super::{Binary, Ternary, Unary, row};
 use crate::ptx::ast::{Kind, Ty};
-use crate::ptx::program::{F2, F3, F4, FField, FInsert, FJoin, FMadWide, FShift};
+use crate::ptx::program::{F1, F2, F3, FJoin, FMadWide, FShift};
 
 /// Defines a function of the type's lanes in the bank that holds the type. Narrow values are kept zero-extended.
 macro_rules! typed {
@@ -43,7 +43,7 @@ fn mul_hi(ty: Ty) -> Option<Binary> {
         (Kind::Signed, 16) => {
             Binary::Narrow(row!(2, |a: u32, b: u32| ((a as i16 as i32 * b as i16 as i32) >> 16) as u16 as u32))
         }
-        (_, 16) => Binary::Narrow(row!(2, |a: u32, b: u32| (a * b) >> 16)),
+        (_, 16) => Binary::Narrow(row!(2, |a: u32, b: u32| ((a & 0xffff) * (b & 0xffff)) >> 16)),
         (Kind::Signed, 32) => {
             Binary::Narrow(row!(2, |a: u32, b: u32| ((a as i32 as i64 * b as i32 as i64) >> 32) as u32))
         }
@@ -63,6 +63,11 @@ pub(crate) fn saturating(op: &str) -> Option<F2> {
         "sub" => row!(2, |a: u32, b: u32| (a as i32).saturating_sub(b as i32) as u32),
         _ => return None,
     })
+}
+
+/// The `.relu` of `min` and `max`: negative results become 0.
+pub(crate) fn relu() -> F1 {
+    row!(1, |a: u32| (a as i32).max(0) as u32)
 }
 
 /// Two 16-bit integers in a register: `add.u16x2`, `min.s16x2` …
@@ -111,7 +116,8 @@ pub(crate) fn ternary(op: &str, ty: Ty) -> Option<Ternary> {
                 (((a as i16 as i32 * b as i16 as i32) >> 16) as u16).wrapping_add(c as u16) as u32
             })),
             (_, 16) => {
-                Ternary::Narrow(row!(3, |a: u32, b: u32, c: u32| (((a * b) >> 16) as u16).wrapping_add(c as u16) as u32))
+                Ternary::Narrow(row!(3, |a: u32, b: u32, c: u32| ((((a & 0xffff) * (b & 0xffff)) >> 16) as u16)
+                    .wrapping_add(c as u16) as u32))
             }
             (Kind::Signed, 32) => Ternary::Narrow(row!(3, |a: u32, b: u32, c: u32| {
                 (((a as i32 as i64 * b as i32 as i64) >> 32) as u32).wrapping_add(c)
@@ -202,131 +208,6 @@ pub(crate) fn shift64(op: &str, signed: bool) -> Option<FShift> {
     })
 }
 
-/// Funnel shifts of `hi:lo`.
-pub(crate) fn funnel(left: bool, wrap: bool) -> F3 {
-    fn pair(lo: u32, hi: u32) -> u64 {
-        u64::from(hi) << 32 | u64::from(lo)
-    }
-    match (left, wrap) {
-        (true, true) => row!(3, |lo: u32, hi: u32, n: u32| ((pair(lo, hi) << (n & 31)) >> 32) as u32),
-        (true, false) => row!(3, |lo: u32, hi: u32, n: u32| ((pair(lo, hi) << n.min(32)) >> 32) as u32),
-        (false, true) => row!(3, |lo: u32, hi: u32, n: u32| (pair(lo, hi) >> (n & 31)) as u32),
-        (false, false) => row!(3, |lo: u32, hi: u32, n: u32| (pair(lo, hi) >> n.min(32)) as u32),
-    }
-}
-
-/// Any Boolean function of three inputs, by its truth table.
-pub(crate) fn lop3() -> F4 {
-    row!(4, |a: u32, b: u32, c: u32, table: u32| {
-        let mut out = 0;
-        let mut bit = 0;
-        while bit < 8 {
-            let pick = |x: u32, on: u32| if on != 0 { x } else { !x };
-            let hit = pick(a, bit & 4) & pick(b, bit & 2) & pick(c, bit & 1);
-            out |= if table >> bit & 1 == 1 { hit } else { 0 };
-            bit += 1;
-        }
-        out
-    })
-}
-
-/// `prmt` in its modes; the default picks four bytes of `b:a`, each with optional sign replication.
-pub(crate) fn permute(mode: &str) -> Option<F3> {
-    fn pair(a: u32, b: u32) -> u64 {
-        u64::from(b) << 32 | u64::from(a)
-    }
-    fn bytes(a: u32, b: u32, index: [u32; 4]) -> u32 {
-        index.iter().enumerate().fold(0, |out, (i, n)| out | ((pair(a, b) >> (8 * (n & 7))) as u32 & 0xff) << (8 * i))
-    }
-    Some(match mode {
-        "" => row!(3, |a: u32, b: u32, sel: u32| {
-            let p = pair(a, b);
-            let mut out = 0u32;
-            let mut i = 0;
-            while i < 4 {
-                let s = sel >> (4 * i);
-                let byte = (p >> (8 * (s & 7))) as u8;
-                let byte = if s & 8 != 0 { (byte as i8 >> 7) as u8 } else { byte };
-                out |= u32::from(byte) << (8 * i);
-                i += 1;
-            }
-            out
-        }),
-        "f4e" => row!(3, |a: u32, b: u32, n: u32| bytes(a, b, [n & 3, (n & 3) + 1, (n & 3) + 2, (n & 3) + 3])),
-        "b4e" => row!(3, |a: u32, b: u32, n: u32| {
-            let n = n & 3;
-            bytes(a, b, [n, n.wrapping_sub(1), n.wrapping_sub(2), n.wrapping_sub(3)])
-        }),
-        "rc8" => row!(3, |a: u32, b: u32, n: u32| bytes(a, b, [n & 3; 4])),
-        "ecl" => row!(3, |a: u32, b: u32, n: u32| bytes(a, b, std::array::from_fn(|i| (i as u32).max(n & 3)))),
-        "ecr" => row!(3, |a: u32, b: u32, n: u32| bytes(a, b, std::array::from_fn(|i| (i as u32).min(n & 3)))),
-        "rc16" => row!(3, |a: u32, b: u32, n: u32| {
-            let n = (n & 1) * 2;
-            bytes(a, b, [n, n + 1, n, n + 1])
-        }),
-        _ => return None,
-    })
-}
-
-/// Bit fields. Position and length are bytes, as PTX states.
-pub(crate) fn extract32(signed: bool) -> F3 {
-    if signed {
-        row!(3, |a: u32, pos: u32, len: u32| extract(a as i32 as i64 as u64, 32, pos, len, true) as u32)
-    } else {
-        row!(3, |a: u32, pos: u32, len: u32| extract(u64::from(a), 32, pos, len, false) as u32)
-    }
-}
-
-pub(crate) fn extract64(signed: bool) -> FField {
-    if signed {
-        row!(3, |a: u64, pos: u32, len: u32| extract(a, 64, pos, len, true))
-    } else {
-        row!(3, |a: u64, pos: u32, len: u32| extract(a, 64, pos, len, false))
-    }
-}
-
-fn extract(a: u64, width: u32, pos: u32, len: u32, signed: bool) -> u64 {
-    let (pos, len) = (pos & 0xff, len & 0xff);
-    // The sign of a field that reaches past the top is the operand's own top bit.
-    let top = (pos + len).saturating_sub(1).min(width - 1);
-    let sign = signed && len != 0 && a >> top & 1 == 1;
-    let field = if pos < width { a >> pos } else { 0 };
-    let valid = len.min(width.saturating_sub(pos));
-    let mask = if valid >= 64 { !0 } else { (1u64 << valid) - 1 };
-    if sign { field & mask | !mask } else { field & mask }
-}
-
-pub(crate) fn insert32() -> F4 {
-    row!(4, |a: u32, b: u32, pos: u32, len: u32| insert(u64::from(a), u64::from(b), 32, pos, len) as u32)
-}
-
-pub(crate) fn insert64() -> FInsert {
-    row!(4, |a: u64, b: u64, pos: u32, len: u32| insert(a, b, 64, pos, len))
-}
-
-fn insert(a: u64, b: u64, width: u32, pos: u32, len: u32) -> u64 {
-    let (pos, len) = (pos & 0xff, len & 0xff);
-    let len = len.min(width.saturating_sub(pos));
-    if len == 0 {
-        return b;
-    }
-    let mask = (!0u64 >> (64 - len)) << pos;
-    b & !mask | a << pos & mask
-}
-
-/// `bmsk`: a mask of `len` bits from `pos`.
-pub(crate) fn bit_mask(clamp: bool) -> F2 {
-    fn mask(pos: u32, len: u32) -> u32 {
-        let ones = if len > 31 { !0 } else { (1u32 << len) - 1 };
-        if pos > 31 { 0 } else { ones << pos }
-    }
-    if clamp {
-        row!(2, |pos: u32, len: u32| mask(pos, len))
-    } else {
-        row!(2, |pos: u32, len: u32| mask(pos & 31, len & 31))
-    }
-}
-
 /// Dot products of bytes: `dp4a.atype.btype`.
 pub(crate) fn dp4a(a_signed: bool, b_signed: bool) -> F3 {
     fn dot(a: u32, b: u32, c: u32, a_signed: bool, b_signed: bool) -> u32 {
@@ -364,33 +245,141 @@ fn extend8(v: u32, signed: bool) -> u32 {
     if signed { v as u8 as i8 as u32 } else { v & 0xff }
 }
 
-/// `popc`, `clz`, `bfind`: results are 32-bit whatever the source.
-pub(crate) fn count32(op: &str) -> Option<crate::ptx::program::F1> {
-    Some(match op {
-        "popc" => row!(1, |a: u32| a.count_ones()),
-        "clz" => row!(1, |a: u32| a.leading_zeros()),
-        "bfind.u" => row!(1, |a: u32| 31u32.wrapping_sub(a.leading_zeros())),
-        "bfind.s" => row!(1, |a: u32| 31u32.wrapping_sub((a ^ (a as i32 >> 31) as u32).leading_zeros())),
-        "bfind.shiftamt.u" => row!(1, |a: u32| if a == 0 { !0 } else { a.leading_zeros() }),
-        "bfind.shiftamt.s" => row!(1, |a: u32| {
-            let a = a ^ (a as i32 >> 31) as u32;
-            if a == 0 { !0 } else { a.leading_zeros() }
-        }),
-        _ => return None,
-    })
+/// `vabsdiff4`: the absolute differences of four bytes, or their sum added to `c`.
+pub(crate) fn byte_differences(sum: bool) -> F3 {
+    fn each(a: u32, b: u32) -> [u8; 4] {
+        let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
+        std::array::from_fn(|i| a[i].abs_diff(b[i]))
+    }
+    if sum {
+        row!(3, |a: u32, b: u32, c: u32| each(a, b).iter().fold(c, |sum, &d| sum.wrapping_add(u32::from(d))))
+    } else {
+        row!(3, |a: u32, b: u32, _c: u32| u32::from_le_bytes(each(a, b)))
+    }
 }
 
-pub(crate) fn count64(op: &str) -> Option<crate::ptx::program::FNarrow> {
-    Some(match op {
-        "popc" => row!(1, |a: u64| a.count_ones()),
-        "clz" => row!(1, |a: u64| a.leading_zeros()),
-        "bfind.u" => row!(1, |a: u64| 63u32.wrapping_sub(a.leading_zeros())),
-        "bfind.s" => row!(1, |a: u64| 63u32.wrapping_sub((a ^ (a as i64 >> 63) as u64).leading_zeros())),
-        "bfind.shiftamt.u" => row!(1, |a: u64| if a == 0 { !0 } else { a.leading_zeros() }),
-        "bfind.shiftamt.s" => row!(1, |a: u64| {
-            let a = a ^ (a as i64 >> 63) as u64;
-            if a == 0 { !0 } else { a.leading_zeros() }
-        }),
-        _ => return None,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TYPES: [(Kind, u32); 6] = [
+        (Kind::Signed, 16),
+        (Kind::Unsigned, 16),
+        (Kind::Signed, 32),
+        (Kind::Unsigned, 32),
+        (Kind::Signed, 64),
+        (Kind::Unsigned, 64),
+    ];
+
+    /// The value of a register's bits in a type.
+    fn value(ty: Ty, bits: u64) -> i128 {
+        let shift = 64 - ty.bits;
+        if ty.kind == Kind::Signed {
+            i128::from((bits << shift) as i64 >> shift)
+        } else {
+            i128::from(bits << shift >> shift)
+        }
+    }
+
+    /// The bits of a value, cut to a type.
+    fn cut(ty: Ty, value: i128) -> u64 {
+        value as u64 & (u64::MAX >> (64 - ty.bits))
+    }
+
+    fn run2(f: Binary, a: u64, b: u64) -> u64 {
+        match f {
+            Binary::Narrow(f) => u64::from(f(&[a as u32; 32], &[b as u32; 32])[7]),
+            Binary::Wide(f) => f(&[a; 32], &[b; 32])[7],
+        }
+    }
+
+    fn run3(f: Ternary, a: u64, b: u64, c: u64) -> u64 {
+        match f {
+            Ternary::Narrow(f) => u64::from(f(&[a as u32; 32], &[b as u32; 32], &[c as u32; 32])[7]),
+            Ternary::Wide(f) => f(&[a; 32], &[b; 32], &[c; 32])[7],
+        }
+    }
+
+    /// Operands that are often small, huge or close to a power of two.
+    fn operand() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            any::<u64>(),
+            0u64..4,
+            (0u32..64, -1i64..2).prop_map(|(n, d)| (1u64 << n).wrapping_add_signed(d)),
+            Just(u64::MAX)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn binary_operations_agree_with_i128(a in operand(), b in operand()) {
+            for (kind, bits) in TYPES {
+                let ty = Ty { kind, bits };
+                let (x, y) = (value(ty, a), value(ty, b));
+                for op in ["add", "sub", "mul.lo", "mul.hi", "div", "rem", "min", "max", "and", "or", "xor"] {
+                    let want = match op {
+                        "add" => x + y,
+                        "sub" => x - y,
+                        "mul.lo" => x.wrapping_mul(y),
+                        "mul.hi" if kind == Kind::Unsigned => ((x as u128 * y as u128) >> bits) as i128,
+                        "mul.hi" => (x * y) >> bits,
+                        "div" => if y == 0 { -1 } else { x / y },
+                        "rem" => if y == 0 { x } else { x % y },
+                        "min" => x.min(y),
+                        "max" => x.max(y),
+                        "and" => x & y,
+                        "or" => x | y,
+                        _ => x ^ y,
+                    };
+                    let got = run2(binary(op, ty).unwrap(), a, b);
+                    prop_assert_eq!(got, cut(ty, want), "{} {:?} {:#x} {:#x}", op, ty, a, b);
+                }
+            }
+        }
+
+        #[test]
+        fn ternary_operations_agree_with_i128(a in operand(), b in operand(), c in operand()) {
+            for (kind, bits) in TYPES {
+                let ty = Ty { kind, bits };
+                let (x, y, z) = (value(ty, a), value(ty, b), value(ty, c));
+                let high = if kind == Kind::Unsigned { ((x as u128 * y as u128) >> bits) as i128 } else { (x * y) >> bits };
+                for (op, want) in [("mad.lo", x.wrapping_mul(y).wrapping_add(z)), ("mad.hi", high + z), ("sad", (x - y).abs() + z)] {
+                    let got = run3(ternary(op, ty).unwrap(), a, b, c);
+                    prop_assert_eq!(got, cut(ty, want), "{} {:?}", op, ty);
+                }
+            }
+            let wide = |kind| (value(Ty { kind, bits: 32 }, a), value(Ty { kind, bits: 32 }, b));
+            for (kind, signed) in [(Kind::Signed, true), (Kind::Unsigned, false)] {
+                let (x, y) = wide(kind);
+                prop_assert_eq!(mul_wide32(signed)(&[a as u32; 32], &[b as u32; 32])[0], (x * y) as u64);
+                prop_assert_eq!(mad_wide32(signed)(&[a as u32; 32], &[b as u32; 32], &[c; 32])[0], (x * y + i128::from(c)) as u64);
+            }
+        }
+
+        #[test]
+        fn shifts_clamp_their_count(a in operand(), n in prop_oneof![0u32..70, any::<u32>()]) {
+            for (kind, bits) in TYPES {
+                let ty = Ty { kind, bits };
+                let by = n.min(bits);
+                let left = if n >= bits { 0 } else { value(ty, a) << by };
+                let right = value(ty, a) >> by;
+                for (op, want) in [("shl", left), ("shr", right)] {
+                    let got = if bits == 64 {
+                        shift64(op, kind == Kind::Signed).unwrap()(&[a; 32], &[n; 32])[0]
+                    } else {
+                        u64::from(shift(op, ty).unwrap()(&[a as u32; 32], &[n; 32])[0])
+                    };
+                    prop_assert_eq!(got & (u64::MAX >> (64 - bits)), cut(ty, want), "{} {:?} {:#x} {}", op, ty, a, n);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn byte_differences_add_up() {
+        let (a, b) = ([0x01ff_8000; 32], [0xff01_7f05; 32]);
+        assert_eq!(byte_differences(false)(&a, &b, &[0; 32])[0], 0xfefe_0105);
+        assert_eq!(byte_differences(true)(&a, &b, &[10; 32])[0], 254 + 254 + 1 + 5 + 10);
+    }
 }

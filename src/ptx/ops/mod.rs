@@ -3,6 +3,7 @@
 //! A function here computes all 32 lanes at once so that the compiler can vectorise it; lanes that are switched off
 //! are thrown away by the executor. None of them can fail: what PTX leaves undefined (division by zero) gives what NVIDIA hardware gives.
 
+pub(crate) mod bits;
 pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod float;

@@ -1,6 +1,8 @@
 //! Parses PTX tokens into the syntax tree. It checks syntax only; names and opcodes are resolved by `decode`.
 
-use super::ast::{Ast, Function, Init, Instr, Operand, Space, Stmt, Ty, VarDecl};
+mod operand;
+
+use super::ast::{Ast, Function, Init, Instr, Space, Stmt, Ty, VarDecl};
 use super::error::{PtxError, line_text};
 use super::lexer::{Tok, lex};
 
@@ -14,6 +16,11 @@ struct Parser<'a> {
     toks: Vec<(Tok<'a>, u32)>,
     at: usize,
 }
+
+/// The largest alignment of a variable, in bytes.
+const MAX_ALIGN: usize = 1 << 12;
+/// The most registers one declaration makes.
+const MAX_REGISTERS: u32 = 1 << 20;
 
 type Res<T> = Result<T, PtxError>;
 
@@ -224,7 +231,7 @@ impl<'a> Parser<'a> {
 
     /// After the state space: `.align N .b8 name[dims] = init`.
     fn variable(&mut self, space: Space, external: bool) -> Res<VarDecl<'a>> {
-        let (mut align, mut lanes, mut ty) = (None, 1, None);
+        let (mut align, mut lanes, mut ty) = (None, 1usize, None);
         while let Some(Tok::Dot(word)) = self.peek() {
             self.at += 1;
             match word {
@@ -259,7 +266,7 @@ impl<'a> Parser<'a> {
                 unbounded = true;
                 continue;
             }
-            count *= self.int()? as usize;
+            count = count.saturating_mul(self.int()? as usize);
             self.expect(']')?;
         }
         let mut init = Vec::new();
@@ -271,8 +278,12 @@ impl<'a> Parser<'a> {
                 unbounded = false;
             }
         }
-        let size = if unbounded { 0 } else { count * ty.bytes() };
-        Ok(VarDecl { space, name, align: align.unwrap_or(ty.bytes() * lanes), size, unbounded, init, external })
+        let size = if unbounded { 0 } else { count.saturating_mul(ty.bytes()) };
+        let align = align.unwrap_or(ty.bytes() * lanes);
+        if size > largest(space) || !align.is_power_of_two() || align > MAX_ALIGN {
+            return self.fail(format!("`{name}` has {size} bytes, aligned to {align}; there is no such variable"));
+        }
+        Ok(VarDecl { space, name, align, size, unbounded, init, external })
     }
 
     fn initialiser(&mut self, width: usize, at: &mut usize, out: &mut Vec<(usize, Init<'a>)>) -> Res<()> {
@@ -285,7 +296,7 @@ impl<'a> Parser<'a> {
         }
         let negative = self.eat('-');
         let value = match self.bump() {
-            Some(Tok::Int(v)) => {
+            Some(Tok::Int(v)) if width <= 8 => {
                 Init::Bytes((if negative { v.wrapping_neg() } else { v }).to_le_bytes()[..width].to_vec())
             }
             Some(Tok::F32(bits)) if width == 4 => Init::Bytes(bits.to_le_bytes().to_vec()),
@@ -379,7 +390,11 @@ impl<'a> Parser<'a> {
                     let name = self.ident()?;
                     let mut count = None;
                     if self.eat('<') {
-                        count = Some(u32::try_from(self.int()?).unwrap_or(u32::MAX));
+                        let n = self.int()?;
+                        if n > u64::from(MAX_REGISTERS) {
+                            return self.fail(format!("{n} registers are more than any kernel has"));
+                        }
+                        count = Some(n as u32);
                         self.expect('>')?;
                     }
                     names.push((name, count));
@@ -441,103 +456,6 @@ impl<'a> Parser<'a> {
         }
         Ok(Instr { line, guard, opcode, mods, operands })
     }
-
-    fn operand(&mut self) -> Res<Operand<'a>> {
-        let operand = match self.peek() {
-            Some(Tok::Punct('{')) => Operand::Vector(self.operands_until('{', '}')?),
-            Some(Tok::Punct('(')) => Operand::List(self.operands_until('(', ')')?),
-            Some(Tok::Punct('[')) => self.address()?,
-            Some(Tok::Punct('!')) => {
-                self.at += 1;
-                Operand::Not(self.ident()?)
-            }
-            Some(Tok::Punct('-')) => {
-                self.at += 1;
-                match self.bump() {
-                    Some(Tok::Int(v)) => Operand::Int(-i128::from(v)),
-                    Some(Tok::F32(bits)) => Operand::F32(bits ^ 0x8000_0000),
-                    Some(Tok::F64(bits)) => Operand::F64(bits ^ (1 << 63)),
-                    other => return self.fail(format!("`-` before {other:?}")),
-                }
-            }
-            Some(Tok::Int(v)) => {
-                self.at += 1;
-                Operand::Int(i128::from(v))
-            }
-            Some(Tok::F32(bits)) => {
-                self.at += 1;
-                Operand::F32(bits)
-            }
-            Some(Tok::F64(bits)) => {
-                self.at += 1;
-                Operand::F64(bits)
-            }
-            Some(Tok::Ident("_")) => {
-                self.at += 1;
-                Operand::Sink
-            }
-            Some(Tok::Ident(name)) => {
-                self.at += 1;
-                match self.peek() {
-                    Some(Tok::Dot(part)) => {
-                        self.at += 1;
-                        Operand::Name(name, Some(part))
-                    }
-                    Some(Tok::Punct('|')) => {
-                        self.at += 1;
-                        Operand::Pair(name, self.ident()?)
-                    }
-                    Some(Tok::Punct('+' | '-')) => Operand::Offset(name, self.offset()?),
-                    _ => Operand::Name(name, None),
-                }
-            }
-            other => return self.fail(format!("{other:?} cannot start an operand")),
-        };
-        if let (Operand::Sink, true) = (&operand, self.eat('|')) {
-            return Ok(Operand::Pair("_", self.ident()?));
-        }
-        Ok(operand)
-    }
-
-    fn operands_until(&mut self, open: char, close: char) -> Res<Vec<Operand<'a>>> {
-        self.expect(open)?;
-        let mut out = Vec::new();
-        while !self.eat(close) {
-            out.push(self.operand()?);
-            if !self.is(close) {
-                self.expect(',')?;
-            }
-        }
-        Ok(out)
-    }
-
-    fn address(&mut self) -> Res<Operand<'a>> {
-        self.expect('[')?;
-        let base = match self.peek() {
-            Some(Tok::Ident(name)) => {
-                self.at += 1;
-                Some(name)
-            }
-            _ => None,
-        };
-        let offset = if base.is_some() {
-            self.offset()?
-        } else {
-            let negative = self.eat('-');
-            let value = self.int()? as i64;
-            if negative { value.wrapping_neg() } else { value }
-        };
-        if self.eat(',') {
-            let mut parts = vec![Operand::Addr(base, offset)];
-            while !self.eat(']') {
-                parts.push(self.operand()?);
-                self.eat(',');
-            }
-            return Ok(Operand::AddrList(parts));
-        }
-        self.expect(']')?;
-        Ok(Operand::Addr(base, offset))
-    }
 }
 
 fn space(word: &str) -> Option<Space> {
@@ -549,4 +467,14 @@ fn space(word: &str) -> Option<Space> {
         "param" => Space::Param,
         _ => return None,
     })
+}
+
+/// The largest variable of a space, in bytes: what the space holds, or plenty.
+fn largest(space: Space) -> usize {
+    match space {
+        Space::Global => 1 << 30,
+        Space::Const | Space::Param => 1 << 16,
+        Space::Shared => 1 << 18,
+        Space::Local => 1 << 19,
+    }
 }
