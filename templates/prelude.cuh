@@ -11,7 +11,8 @@
 //   ex2.approx.ftz.f32   2 ulp; results below 2^-126 become 0
 //   lg2.approx.f32       2^-22 absolute for x in (0.5, 2), else 2 ulp
 //   rcp.approx.f32       1 ulp
-//   sqrt.approx.f32, rsqrt.approx.f32, div.full.f32   2 ulp
+//   sqrt.approx.f32, rsqrt.approx.f32   2^-23 and 2^-22.9 relative
+//   div.full.f32         2 ulp
 
 // ---- Integers: sums and products wrap, quotients by zero are zero. C leaves signed overflow undefined, so they pass
 // ---- through unsigned types. Types narrower than int arrive as int.
