@@ -5,6 +5,7 @@
 //! * [`run_plan`] executes each kernel's body over its domain through its accesses, and checks on the way what a plan
 //!   promises: accesses in bounds, stores injective, nothing read that was not written.
 //! * [`body`] evaluates a kernel's body for one tuple of loads.
+//! * [`bound`] says how far a kernel may lie from the exact result.
 //!
 //! Nothing here knows a GPU, and nothing but convolutions and matrix products is tuned; every pointwise op means what its row
 //! in [`crate::op`] says.
@@ -12,6 +13,7 @@
 mod anchor;
 mod bind;
 pub mod body;
+pub mod bound;
 mod column;
 mod error;
 mod graph;
