@@ -258,8 +258,10 @@ pub enum ScatterReduction {
 /// A view whose parameters are known only at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DynamicView {
-    /// Operands x, shape.
+    /// Operands x, shape; 0 keeps an axis, −1 takes what is left.
     Reshape,
+    /// As `Reshape`, but 0 is a size: ONNX's `allowzero`.
+    ReshapeLiteral,
     /// Operands x, shape.
     Expand,
     /// Operands x, starts, ends, axes, steps; all given.

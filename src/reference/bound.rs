@@ -208,7 +208,7 @@ pub fn bounds(kernel: &Kernel, loads: &[Number]) -> Vec<Bounded> {
     for (i, stmt) in kernel.body.iter().enumerate() {
         let mut operands: Vec<Interval> = stmt.args.iter().map(|arg| value(*arg, &values)).collect();
         let rounding = kernel.schedule.rounding_of(i);
-        if rounding == Rounding::Near && !table {
+        if *rounding == Rounding::Near && !table {
             // x·(1/scale) instead of x/scale: half a unit for the reciprocal, half for the product, half in the scale of x.
             operands[0].widen(Deviation::ulp(1.5), false);
         }

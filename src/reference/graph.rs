@@ -4,6 +4,7 @@ use super::node::{self, Context};
 use super::{NodeError, Options, ReferenceError, bind};
 use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
 use crate::tensor::Tensor;
+use std::collections::BTreeMap;
 
 /// Executes a graph: its outputs by name, in its order.
 ///
@@ -22,67 +23,105 @@ pub fn run_node(node: &Node, operands: &[Tensor], options: &Options) -> Result<V
     node::execute(node, operands, &Context { bindings: &options.bindings, limit: options.tensor_limit })
 }
 
-/// As [`run_graph`], with every value that an input or node makes passed through `tap`: what it returns is what the value's
-/// users read. A tap that returns its tensor observes; one that returns another of the same type perturbs.
+/// As [`run_graph`], with every value that is computed passed through `tap`: what it returns is what the value's users read. A
+/// tap that returns its tensor observes; one that returns another of the same type perturbs.
 pub fn tap_graph<N: AsRef<str>>(
     graph: &Graph,
     inputs: &[(N, Tensor)],
     options: &Options,
     tap: &mut dyn FnMut(Value, Tensor) -> Tensor,
 ) -> Result<Vec<(String, Tensor)>, ReferenceError> {
+    let values: Vec<Value> = graph.outputs().iter().map(|(_, value)| *value).collect();
+    let tensors = run_values(graph, inputs, &values, options, tap)?;
+    Ok(graph.outputs().iter().map(|(name, _)| name.clone()).zip(tensors).collect())
+}
+
+/// Computes the given values of a graph, and executes no node that they do not need: a node whose meaning is not known stops only
+/// what depends on it. See [`tap_graph`] for `tap`.
+pub fn run_values<N: AsRef<str>>(
+    graph: &Graph,
+    inputs: &[(N, Tensor)],
+    values: &[Value],
+    options: &Options,
+    tap: &mut dyn FnMut(Value, Tensor) -> Tensor,
+) -> Result<Vec<Tensor>, ReferenceError> {
     let order = graph.topological().map_err(|id| ReferenceError::Cycle { node: label(graph, id) })?;
     let mut bindings = options.bindings.clone();
     let declared: Vec<(&str, &Type)> =
         graph.inputs().iter().map(|id| (graph.value_name(id.value()), graph.ty(id.value()))).collect();
     let given = bind::inputs(&declared, inputs, &mut bindings)?;
-
-    // Results by node and port, and how many uses each still has.
-    let mut results: Vec<Vec<Option<(Tensor, usize)>>> = vec![Vec::new(); graph.bound()];
-    let mut keep = |id: NodeId, tensors: Vec<Tensor>, results: &mut Vec<Vec<Option<(Tensor, usize)>>>| {
-        let value = |port: usize| Value { node: id, port: port as u32 };
-        let kept = tensors.into_iter().enumerate().map(|(port, tensor)| {
-            let tensor = tap(value(port), tensor);
-            Some(graph.use_count(value(port))).filter(|uses| *uses > 0).map(|uses| (tensor, uses))
-        });
-        results[id.index()] = kept.collect();
-    };
+    let mut results = Results::new(graph, &order, values);
     for (id, tensor) in graph.inputs().iter().zip(given) {
-        keep(*id, vec![tensor], &mut results);
+        results.keep(*id, vec![tensor], tap);
     }
     for id in order {
         let node = graph.node(id);
-        let tensors = match &node.kind {
-            Kind::Input => continue,
-            Kind::Constant(tensor) => vec![tensor.clone()],
-            kind => {
-                let operands: Option<Vec<Tensor>> =
-                    graph.operands(id).iter().map(|value| take(&mut results, *value)).collect();
-                let failed = |source| ReferenceError::Node { node: label(graph, id), kind: kind.to_string(), source };
-                let missing = || super::NodeError::Invalid("an operand names a result that its node has not".into());
-                let operands = operands.ok_or_else(missing).map_err(failed)?;
-                let cx = Context { bindings: &bindings, limit: options.tensor_limit };
-                node::execute(node, &operands, &cx).map_err(failed)?
-            }
-        };
+        if matches!(node.kind, Kind::Input) || !results.needed[id.index()] {
+            continue;
+        }
+        let failed = |source| ReferenceError::Node { node: label(graph, id), kind: node.kind.to_string(), source };
+        let missing = || failed(NodeError::Invalid("an operand names a result that its node has not".into()));
+        let operands: Option<Vec<Tensor>> = graph.operands(id).iter().map(|value| results.take(*value)).collect();
+        let cx = Context { bindings: &bindings, limit: options.tensor_limit };
+        let tensors = node::execute(node, &operands.ok_or_else(missing)?, &cx).map_err(failed)?;
         for (output, tensor) in node.outputs.iter().zip(&tensors) {
             let checked = bind::bind(&output.ty, tensor, &mut bindings);
             checked.map_err(|m| m.of_result(node.label(), &output.name, &output.ty, tensor))?;
         }
-        keep(id, tensors, &mut results);
+        results.keep(id, tensors, tap);
     }
-    let output = |(name, value): &(String, Value)| {
-        let missing = || ReferenceError::OutputUnwritten { name: name.clone(), written: 0, count: 1 };
-        Ok((name.clone(), take(&mut results, *value).ok_or_else(missing)?))
+    let output = |value: &Value| {
+        let missing = || ReferenceError::OutputUnwritten { name: label(graph, value.node), written: 0, count: 1 };
+        results.take(*value).ok_or_else(missing)
     };
-    graph.outputs().iter().map(output).collect()
+    values.iter().map(output).collect()
 }
 
-/// A use of a value: the last one takes the tensor away.
-fn take(results: &mut [Vec<Option<(Tensor, usize)>>], value: Value) -> Option<Tensor> {
-    let slot = results.get_mut(value.node.index())?.get_mut(value.port as usize)?;
-    let (tensor, uses) = slot.as_mut()?;
-    *uses -= 1;
-    if *uses == 0 { slot.take().map(|(tensor, _)| tensor) } else { Some(tensor.clone()) }
+/// What has been computed and is still to be used, by node and port.
+struct Results {
+    needed: Vec<bool>,
+    uses: Vec<BTreeMap<u32, usize>>,
+    tensors: Vec<BTreeMap<u32, Tensor>>,
+}
+
+impl Results {
+    /// Counts the uses of each value by the nodes that `wanted` needs.
+    fn new(graph: &Graph, order: &[NodeId], wanted: &[Value]) -> Results {
+        let bound = graph.bound();
+        let mut results =
+            Results { needed: vec![false; bound], uses: vec![BTreeMap::new(); bound], tensors: vec![BTreeMap::new(); bound] };
+        wanted.iter().for_each(|value| results.count(*value));
+        for id in order.iter().rev().filter(|id| !matches!(graph.node(**id).kind, Kind::Input)) {
+            if results.needed[id.index()] {
+                graph.operands(*id).iter().for_each(|value| results.count(*value));
+            }
+        }
+        results
+    }
+
+    fn count(&mut self, value: Value) {
+        if let Some(uses) = self.uses.get_mut(value.node.index()) {
+            *uses.entry(value.port).or_default() += 1;
+            self.needed[value.node.index()] = true;
+        }
+    }
+
+    fn keep(&mut self, id: NodeId, tensors: Vec<Tensor>, tap: &mut dyn FnMut(Value, Tensor) -> Tensor) {
+        for (port, tensor) in (0..).zip(tensors) {
+            let tensor = tap(Value { node: id, port }, tensor);
+            if self.uses[id.index()].contains_key(&port) {
+                self.tensors[id.index()].insert(port, tensor);
+            }
+        }
+    }
+
+    /// A use of a value: the last one takes the tensor away.
+    fn take(&mut self, value: Value) -> Option<Tensor> {
+        let uses = self.uses.get_mut(value.node.index())?.get_mut(&value.port)?;
+        *uses = uses.saturating_sub(1);
+        let tensors = &mut self.tensors[value.node.index()];
+        if *uses == 0 { tensors.remove(&value.port) } else { tensors.get(&value.port).cloned() }
+    }
 }
 
 fn label(graph: &Graph, id: NodeId) -> String {

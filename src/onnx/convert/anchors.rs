@@ -77,7 +77,7 @@ pub(super) fn conv_transpose(cx: &mut Cx) -> Done {
     }
     let strides = sizes_of(cx, "strides", rank, 1, 1)?;
     let dilations = sizes_of(cx, "dilations", rank, 1, 1)?;
-    let output_padding = sizes_of(cx, "output_padding", rank, 0, 0)?;
+    let mut output_padding = sizes_of(cx, "output_padding", rank, 0, 0)?;
     let auto = cx.attributes.string_or("auto_pad", "NOTSET")?;
     let wanted = cx.attributes.ints("output_shape")?;
     if wanted.is_some_and(|sizes| sizes.len() != rank) {
@@ -101,7 +101,10 @@ pub(super) fn conv_transpose(cx: &mut Cx) -> Done {
                 (full.sub(&Dim::from(pad.0 + pad.1))?, Some(pad))
             }
             Some(size) => {
-                let total = full.sub(&size)?.known().map(|t| t.max(0) as usize);
+                let total = full.sub(&size)?.known();
+                // A result larger than what the windows cover is padded behind.
+                output_padding[axis] += total.map_or(0, |t| t.min(0).unsigned_abs() as usize);
+                let total = total.map(|t| t.max(0) as usize);
                 let less = total.map(|t| t / 2);
                 let halves = total.zip(less).map(|(t, less)| (less, t - less));
                 (size, halves.map(|(a, b)| if auto == "SAME_UPPER" { (a, b) } else { (b, a) }))

@@ -91,8 +91,9 @@ fn remaining(from: &Shape, dims: &[Option<Dim>]) -> Result<Option<Dim>, Stop> {
 
 fn dynamic(cx: &mut Cx, x: Value, target: Value, shape: Shape) -> Done {
     let ty = typed(cx.dtype(x), shape);
-    let op = Structural::DynamicView { op: DynamicView::Reshape };
-    let y = cx.structural(op, ty, &[x, target]);
+    let literal = cx.attributes.int_or("allowzero", 0)? != 0;
+    let op = if literal { DynamicView::ReshapeLiteral } else { DynamicView::Reshape };
+    let y = cx.structural(Structural::DynamicView { op }, ty, &[x, target]);
     cx.finish(0, y)
 }
 

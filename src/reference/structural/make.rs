@@ -185,9 +185,9 @@ fn pad_index(mode: PadMode, i: i64, n: i64) -> Option<usize> {
 pub(super) fn dynamic_view(op: DynamicView, operands: &[Tensor], cx: &Context) -> Result<Tensor, NodeError> {
     use super::super::node::exactly;
     match op {
-        DynamicView::Reshape => {
+        DynamicView::Reshape | DynamicView::ReshapeLiteral => {
             let [x, shape] = exactly(operands)?;
-            Ok(x.reshaped(&reshape_sizes(x, shape)?)?)
+            Ok(x.reshaped(&reshape_sizes(x, shape, op == DynamicView::ReshapeLiteral)?)?)
         }
         DynamicView::Expand => {
             let [x, shape] = exactly(operands)?;
@@ -203,8 +203,8 @@ pub(super) fn dynamic_view(op: DynamicView, operands: &[Tensor], cx: &Context) -
     }
 }
 
-/// ONNX's Reshape: 0 keeps an axis, −1 takes what is left.
-fn reshape_sizes(x: &Tensor, shape: &Tensor) -> Result<Vec<usize>, NodeError> {
+/// ONNX's Reshape: 0 keeps an axis unless `literal`, −1 takes what is left.
+fn reshape_sizes(x: &Tensor, shape: &Tensor, literal: bool) -> Result<Vec<usize>, NodeError> {
     let wanted = whole(shape).into_ints();
     let found = || NodeError::Operand {
         operand: "shape",
@@ -215,7 +215,7 @@ fn reshape_sizes(x: &Tensor, shape: &Tensor) -> Result<Vec<usize>, NodeError> {
     for (i, n) in wanted.iter().enumerate() {
         sizes.push(match n {
             -1 => None,
-            0 => Some(*x.sizes().get(i).ok_or_else(found)?),
+            0 if !literal => Some(*x.sizes().get(i).ok_or_else(found)?),
             n => Some(usize::try_from(*n).map_err(|_| found())?),
         });
     }

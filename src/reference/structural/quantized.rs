@@ -10,8 +10,8 @@ use crate::qparams;
 use crate::scalar::Number;
 use crate::tensor::Tensor;
 
-/// ONNX's DynamicQuantizeLinear: u8 codes of a range that includes zero; y, scale, zero point. Arithmetic in f32, as its function
-/// body has it.
+/// ONNX's DynamicQuantizeLinear: u8 codes of a range that includes zero; y, scale, zero point. Arithmetic in f32, the quotients
+/// too, as its function body has it.
 pub(super) fn dynamic_quantize(x: &Tensor) -> Result<Vec<Tensor>, NodeError> {
     let values = x.slice::<f32>().ok_or_else(|| NodeError::Operand {
         operand: "x",
@@ -23,7 +23,7 @@ pub(super) fn dynamic_quantize(x: &Tensor) -> Result<Vec<Tensor>, NodeError> {
     let scale = if high == low { 1.0 } else { (high - low) / 255.0 };
     let zero = ((0.0 - low) / scale).clamp(0.0, 255.0).round_ties_even() as u8;
     let zero_point = Number::Int(zero.into());
-    let code = |x: &f32| qparams::quantize(f64::from(*x), scale.into(), zero_point, DType::U8).as_i128() as u8;
+    let code = |x: &f32| qparams::quantize(f64::from(*x / scale), 1.0, zero_point, DType::U8).as_i128() as u8;
     Ok(vec![
         Tensor::from_vec(x.sizes(), values.iter().map(code).collect::<Vec<u8>>())?,
         Tensor::from_slice(&[], &[scale])?,

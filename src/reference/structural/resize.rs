@@ -18,6 +18,8 @@ struct Axis {
     from: usize,
     to: usize,
     scale: f32,
+    /// The sizes are given, and the scale follows from them.
+    exact: bool,
     roi: (f32, f32),
 }
 
@@ -41,6 +43,7 @@ pub(super) fn resize(
         (None, Some(scales)) => scaled(scales),
         (None, None) => return Err(NodeError::Unknown { what: "shape" }),
     };
+    let exact = scales.is_none();
     let scales: Vec<f32> =
         scales.unwrap_or_else(|| sizes.iter().zip(from).map(|(to, from)| *to as f32 / *from as f32).collect());
     let rois = op.roi.as_ref().is_none_or(|roi| roi.len() == 2 * from.len());
@@ -51,7 +54,7 @@ pub(super) fn resize(
     let axes: Vec<Axis> = (0..from.len())
         .map(|i| {
             let roi = op.roi.as_ref().map_or((0.0, 1.0), |roi| (roi[i], roi[from.len() + i]));
-            Axis { from: from[i], to: sizes[i], scale: scales[i], roi }
+            Axis { from: from[i], to: sizes[i], scale: scales[i], exact, roi }
         })
         .collect();
     if axes.iter().any(|a| a.from == 0 && a.to > 0) {
@@ -85,7 +88,9 @@ impl Axis {
                 from / 2.0 * (1.0 - adjustment) + half_pixel
             }
             Coordinates::AlignCorners if self.to == 1 => 0.0,
-            Coordinates::AlignCorners => x * (from - 1.0) / (to - 1.0),
+            // ONNX takes the size before it is rounded down, where scales are given.
+            Coordinates::AlignCorners if self.exact => x * (from - 1.0) / (to - 1.0),
+            Coordinates::AlignCorners => x * (from - 1.0) / (from * self.scale - 1.0),
             Coordinates::Asymmetric => x / self.scale,
             Coordinates::TfCropAndResize => {
                 let (start, end) = self.roi;
