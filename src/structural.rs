@@ -166,6 +166,10 @@ pub enum Structural {
         recurrent: Recurrent,
         linear_before_reset: bool,
     },
+    /// The operand's bits as elements of another type of the same width.
+    BitCast {
+        to: crate::dtype::DType,
+    },
     /// Outputs y (u8), scale (f32), zero point (u8): ONNX's DynamicQuantizeLinear.
     DynamicQuantize,
     /// i8/u8 convolution to i32. Operands x, w, x zero point, w zero point.

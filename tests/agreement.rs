@@ -4,11 +4,11 @@
 //! `scripts/ort_outputs.py` made them, and leaves the outputs themselves in `.cache/ort` where it is run. Where those are, they are
 //! compared too: signal to quantization noise in dB and the largest error, printed as a table.
 
+use pointweld::dim::Bindings;
 use pointweld::dtype::DType;
+use pointweld::graph::{Graph, Value};
 use pointweld::npy;
 use pointweld::onnx::Import;
-use pointweld::dim::Bindings;
-use pointweld::graph::{Graph, Value};
 use pointweld::reference::{Options, run_values};
 use pointweld::tensor::Tensor;
 use serde::Deserialize;
@@ -280,5 +280,8 @@ fn inputs_are_those_of_the_script() {
     assert_eq!(x.dtype(), DType::F32);
     let values = x.to_f64();
     // What numpy gave for the same.
-    assert_eq!([values[0], values[1], values[69], values[419]], [0.04265907406806946, 0.06548771262168884, 0.4781876802444458, 0.5088987350463867]);
+    assert_eq!(
+        [values[0], values[1], values[69], values[419]],
+        [0.04265907406806946, 0.06548771262168884, 0.4781876802444458, 0.5088987350463867]
+    );
 }

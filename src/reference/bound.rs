@@ -79,7 +79,8 @@ impl Interval {
         if self.is_point() {
             return 0.0;
         }
-        let distance = |end: Number| if same(end, self.exact) { 0.0 } else { (end.as_f64() - self.exact.as_f64()).abs() };
+        let distance =
+            |end: Number| if same(end, self.exact) { 0.0 } else { (end.as_f64() - self.exact.as_f64()).abs() };
         let error = distance(self.low).max(distance(self.high));
         if self.nan || error.is_nan() { f64::INFINITY } else { error }
     }
@@ -101,7 +102,12 @@ impl Interval {
         };
         if !spread.is_empty() && is_nan(exact) {
             // The exact result has no place among numbers from which differences could be taken.
-            return Interval { exact, low: Number::Float(f64::NEG_INFINITY), high: Number::Float(f64::INFINITY), nan: true };
+            return Interval {
+                exact,
+                low: Number::Float(f64::NEG_INFINITY),
+                high: Number::Float(f64::INFINITY),
+                nan: true,
+            };
         }
         let (mut down, mut up) = (0.0, 0.0);
         for &i in &spread {
@@ -289,11 +295,7 @@ mod tests {
             stmt(Op::new(&op::MUL), &[Arg::Load(0), Arg::Stmt(0)], DType::F32),
             stmt(
                 Op::to(&op::QUANTIZE, DType::I8),
-                &[
-                    Arg::Stmt(1),
-                    Arg::Const(Scalar::f32(0.04)),
-                    Arg::Const(Scalar::new(DType::I8, Number::Int(0))),
-                ],
+                &[Arg::Stmt(1), Arg::Const(Scalar::f32(0.04)), Arg::Const(Scalar::new(DType::I8, Number::Int(0)))],
                 DType::I8,
             ),
         ];

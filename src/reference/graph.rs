@@ -88,8 +88,11 @@ impl Results {
     /// Counts the uses of each value by the nodes that `wanted` needs.
     fn new(graph: &Graph, order: &[NodeId], wanted: &[Value]) -> Results {
         let bound = graph.bound();
-        let mut results =
-            Results { needed: vec![false; bound], uses: vec![BTreeMap::new(); bound], tensors: vec![BTreeMap::new(); bound] };
+        let mut results = Results {
+            needed: vec![false; bound],
+            uses: vec![BTreeMap::new(); bound],
+            tensors: vec![BTreeMap::new(); bound],
+        };
         wanted.iter().for_each(|value| results.count(*value));
         for id in order.iter().rev().filter(|id| !matches!(graph.node(**id).kind, Kind::Input)) {
             if results.needed[id.index()] {

@@ -157,7 +157,7 @@ fn cast_to(cx: &mut Cx, x: Value, to: Option<DType>) -> Done {
     cx.finish(0, y)
 }
 
-/// The same bits as another type of the same width: neither a pointwise row nor a view says that.
+/// The same bits as another type of the same width: no pointwise row, because a row's meaning is one of numbers.
 pub(super) fn bit_cast(cx: &mut Cx) -> Done {
     let to = cx.attributes.int("to")?;
     let to = cx.attributes.required("to", to)?;
@@ -167,7 +167,9 @@ pub(super) fn bit_cast(cx: &mut Cx) -> Done {
         return cx.finish(0, x);
     }
     let ty = Type { dtype, shape: cx.shape(x) };
-    opaque("its bits are read as another type", vec![ty])
+    let Some(to) = dtype else { return opaque("it casts to a type that is no number here", vec![ty]) };
+    let y = cx.structural(Structural::BitCast { to }, ty, &[x]);
+    cx.finish(0, y)
 }
 
 pub(super) fn gelu(cx: &mut Cx) -> Done {

@@ -23,6 +23,15 @@ pub(super) fn filled(value: Scalar, shape: &Tensor, cx: &Context) -> Result<Tens
     Column::splat(value.number(), count).into_tensor(value.dtype(), &sizes)
 }
 
+/// The same bits as elements of another type.
+pub(super) fn bit_cast(to: DType, x: &Tensor) -> Result<Tensor, NodeError> {
+    if to.bits() != x.dtype().bits() {
+        let (expected, found) = (format!("{} bits wide, as {to} is", to.bits()), x.dtype().to_string());
+        return Err(NodeError::Operand { operand: "x", expected, found });
+    }
+    Ok(Tensor::new(to, x.sizes().to_vec(), x.bytes().clone())?)
+}
+
 pub(super) fn range([start, limit, delta]: &[Tensor; 3], cx: &Context) -> Result<Tensor, NodeError> {
     let dtype = start.dtype();
     let number = |operand, t: &Tensor| {

@@ -121,6 +121,7 @@ pub(super) fn execute(
         Structural::Gru { recurrent: r, linear_before_reset } => {
             return recurrent::gru(r, *linear_before_reset, node, operands, cx);
         }
+        Structural::BitCast { to } => make::bit_cast(*to, one()?),
         Structural::DynamicQuantize => return quantized::dynamic_quantize(one()?),
         Structural::ConvInteger(conv) => quantized::conv_integer(conv, operands, cx),
         Structural::MatMulInteger => quantized::matmul_integer(operands, cx),
