@@ -374,7 +374,7 @@ mod tests {
             let mut computed: Vec<f64> = Vec::new();
             for (i, (which, a, b, lean)) in ops.iter().enumerate() {
                 let row = rows[*which];
-                let arg = |n: usize| if i == 0 || n % 3 == 0 { Arg::Load((n % 2) as u32) } else { Arg::Stmt((n % i) as u32) };
+                let arg = |n: usize| if i == 0 || n.is_multiple_of(3) { Arg::Load((n % 2) as u32) } else { Arg::Stmt((n % i) as u32) };
                 let args: Vec<Arg> = [*a, *b][..row.operands.len()].iter().map(|n| arg(*n)).collect();
                 let values: Vec<Number> = args.iter().map(|arg| match arg {
                     Arg::Load(i) => loads[*i as usize],
