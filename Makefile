@@ -24,6 +24,8 @@ test: nvrtc disassembler models fmt-check lint check-doc ## Run everything that 
 .PHONY: bench
 bench: nvrtc disassembler models ## Measure planning, compiling and the CPU side here (benches/gpu.sh measures on a GPU).
 	cargo bench --locked
+	cargo build --release --locked --quiet
+	python3 benches/models.py target/release/pointweld
 
 .PHONY: nvrtc
 nvrtc: ## Fetch the CUDA run-time compiler into .cache/nvrtc (pinned, 58 MB).

@@ -1,6 +1,7 @@
 //! pointweld.
 
 pub mod anchor;
+pub mod bench;
 pub mod cli;
 pub mod compile;
 pub mod compiler;
@@ -20,6 +21,7 @@ pub mod op;
 pub mod passes;
 pub mod patch;
 pub mod plan;
+pub mod prove;
 pub mod ptx;
 pub mod qparams;
 pub mod quant;

@@ -24,9 +24,10 @@ const FLOORS: &[&[&str]] = &[
     &["passes"],
     // From a graph to a plan, and from a plan to text, machine code and words.
     &["fuse", "schedule", "emit", "compile"],
-    &["report", "runtime", "quant"],
+    &["report", "runtime", "quant", "prove"],
     // All stages in order.
     &["compiler"],
+    &["bench"],
     &["lib"],
     &["cli"],
     &["main"],

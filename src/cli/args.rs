@@ -59,6 +59,18 @@ Examples:
   pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
   pointweld emit --expr 'y = relu(x:f16[n,64,40,40] + b:f16[64,1,1])' --arch sm_90 -o out")]
     Emit(EmitArgs),
+    /// Prove a model's kernels on the CPU: execute their PTX on edge cases and random data against the reference
+    #[command(after_help = "\
+Examples:
+  pointweld verify model.onnx
+  pointweld verify model.onnx --samples 100000 --arch sm_80")]
+    Verify(VerifyArgs),
+    /// Measure formulas on this machine's GPU: time, bandwidth, time of a launch, and whether the results are right
+    #[command(after_help = "\
+Examples:
+  pointweld bench --expr 'y = silu(x:f16[n])' --dim n=67108864
+  pointweld bench --cases benches/cases.json")]
+    Bench(BenchArgs),
     /// Compile and run the built-in model: a YOLOv5 C3 block with INT8 Q/DQ
     Demo(DemoArgs),
     /// Say what this machine has: NVRTC, cache, driver, GPUs
@@ -172,6 +184,36 @@ pub struct EmitArgs {
     /// Write to this folder instead of printing
     #[arg(short, long)]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Random samples a kernel, besides the edge cases
+    #[arg(long, default_value_t = 4096)]
+    pub samples: usize,
+    /// The seed of the random samples
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The architecture whose PTX is executed
+    #[arg(long, default_value = "sm_90")]
+    pub arch: Arch,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The formula, at the sizes that --dim gives
+    #[arg(long, conflicts_with = "cases")]
+    pub expr: Option<String>,
+    /// A JSON file: a list of {name, expr, dims}
+    #[arg(long)]
+    pub cases: Option<PathBuf>,
+    /// The seed of the random data
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub fusion: FusionArgs,
 }
 
 #[derive(Debug, Args)]

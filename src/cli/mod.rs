@@ -5,6 +5,7 @@
 //! may write to).
 
 mod args;
+mod bench;
 mod cache;
 mod compile;
 mod demo;
@@ -15,6 +16,7 @@ mod ops;
 mod output;
 mod run;
 mod source;
+mod verify;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -30,6 +32,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args, json),
         Command::Run(args) => run::run(&args, json),
         Command::Emit(args) => emit::run(&args, json),
+        Command::Verify(args) => verify::run(&args, json),
+        Command::Bench(args) => bench::run(&args, json),
         Command::Demo(args) => demo::run(&args, json),
         Command::Doctor => doctor::run(json),
         Command::Ops(args) => ops::run(&args, json),

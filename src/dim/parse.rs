@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub(super) fn is_plain(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
         && !matches!(name, "floor" | "max" | "min")
 }
 
@@ -98,7 +98,7 @@ impl Parser<'_> {
                 digits.parse().map(Dim::fixed).map_err(|_| DimError::Overflow(digits))
             }
             Some(c) if c.is_ascii_alphabetic() || c == '_' => {
-                match self.word(|c| c.is_ascii_alphanumeric() || c == '_').as_str() {
+                match self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.').as_str() {
                     "floor" => self.call('/', Dim::floor_div),
                     "max" => self.call(',', Dim::larger),
                     "min" => self.call(',', Dim::smaller),

@@ -1,0 +1,99 @@
+//! The sizes at which a kernel is tried.
+
+use super::Options;
+use crate::dim::{Bindings, Dim};
+use crate::emit::{self, KernelSource};
+use crate::plan::Kernel;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A kernel at given sizes.
+pub struct Case {
+    /// The kernel with its outermost axis cut short where its own sizes are too many to execute; its text is the same.
+    pub kernel: Kernel,
+    /// Its text, with the parameters of the kernel as cut.
+    pub source: KernelSource,
+    pub sizes: Bindings,
+    pub extents: Vec<u64>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.extents)
+    }
+}
+
+/// Sizes for a symbol: the ends of vectors and blocks, and beyond.
+const SIZES: [u64; 8] = [1, 2, 3, 5, 17, 37, 129, 1031];
+
+/// The cases of a kernel, smallest first, none of more than about `samples` elements unless its smallest is larger.
+pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Result<Vec<Case>, String> {
+    let mut symbols = BTreeSet::new();
+    kernel.domain.iter().for_each(|d| d.symbols(&mut symbols));
+    let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
+    for access in accesses {
+        access.offset.symbols(&mut symbols);
+        access.strides.iter().for_each(|d| d.symbols(&mut symbols));
+    }
+    let mut cases: Vec<Case> = Vec::new();
+    let rounds = if symbols.is_empty() { 1 } else { SIZES.len() };
+    for round in 0..rounds {
+        // Symbols differ from one another, so that a kernel that takes one for the other is found out.
+        let size = |i: usize| SIZES[(round + i) % SIZES.len()];
+        let sizes: Bindings = symbols.iter().enumerate().map(|(i, s)| (s.clone(), size(i))).collect();
+        cases.extend(at(kernel, source, sizes, options));
+    }
+    // What is too large is left out, but for the smallest.
+    cases.sort_by_key(Case::count);
+    cases.dedup_by(|a, b| a.extents == b.extents);
+    let limit = options.samples.max(1) as u64 * 4;
+    let keep = cases.iter().filter(|case| case.count() <= limit).count().max(1);
+    cases.truncate(keep);
+    if cases.is_empty() { Err("no sizes were found at which it can be launched".into()) } else { Ok(cases) }
+}
+
+impl Case {
+    /// Number of elements.
+    pub fn count(&self) -> u64 {
+        self.extents.iter().product()
+    }
+}
+
+/// The kernel at these sizes, with the outermost axis as it is and cut to several lengths.
+fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options) -> Vec<Case> {
+    let Ok(extents) = kernel.domain.iter().map(|d| d.eval(&sizes)).collect::<Result<Vec<u64>, _>>() else {
+        return Vec::new();
+    };
+    let Some((&outer, inner)) = extents.split_first() else {
+        return vec![Case { kernel: kernel.clone(), source: source.clone(), sizes, extents }];
+    };
+    let inner: u64 = inner.iter().product::<u64>().max(1);
+    let most = (options.samples as u64 / inner).clamp(1, outer.max(1));
+    let symbolic = kernel.domain[0].known().is_none();
+    let lengths: BTreeSet<u64> = if symbolic {
+        [outer].into()
+    } else {
+        // A static axis is tried at its end and at tails of every vector width.
+        [1, 3, 16, most / 2 + 1, most.saturating_sub(1), most].into_iter().filter(|n| (1..=outer).contains(n)).collect()
+    };
+    let mut cases = Vec::new();
+    for length in lengths {
+        let mut cut = kernel.clone();
+        if length != outer {
+            cut.domain[0] = Dim::from(length as usize);
+        }
+        let cut_source = match length == outer {
+            true => Ok(source.clone()),
+            false => emit::emit(&cut, &emit::Options::default()),
+        };
+        // Whether the text stays the same is what the emitter says.
+        if let Ok(source) = cut_source.map(|cut| (cut.text == source.text).then_some(cut))
+            && let Some(source) = source
+        {
+            let mut extents = extents.clone();
+            extents[0] = length;
+            cases.push(Case { kernel: cut, source, sizes: sizes.clone(), extents });
+        }
+    }
+    cases
+}

@@ -1,0 +1,163 @@
+//! The command line, run as a user runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn pointweld(args: &[&str], cache: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointweld"));
+    command.args(args).env("POINTWELD_CACHE", cache);
+    command.output().expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
+const SILU: &str = "y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)";
+
+#[test]
+fn emit_prints_a_kernel_and_says_which_nodes_it_is() {
+    let cache = tempfile::tempdir().unwrap();
+    let out = pointweld(&["emit", "--expr", SILU], cache.path());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let kernel = text(&out.stdout);
+    assert!(kernel.starts_with("// PWN(dequantize_"), "{kernel}");
+    assert!(kernel.contains("extern \"C\" __global__"), "{kernel}");
+    // Colour is for terminals.
+    assert!(!kernel.contains('\u{1b}'));
+}
+
+#[test]
+fn emit_compiles_for_several_architectures_and_the_cache_remembers() {
+    let (cache, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = out.path().join("made/as/needed");
+    let args = ["--json", "emit", "--expr", SILU, "--arch", "sm_80,sm_90", "-o", folder.to_str().unwrap()];
+    for cached in [0, 2] {
+        let run = pointweld(&args, cache.path());
+        assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert_eq!((&summary["builds"], &summary["cached"]), (&2.into(), &cached.into()), "{summary}");
+        assert!(summary["programs"].as_array().unwrap().iter().all(|row| row["spill_bytes"] == 0), "{summary}");
+    }
+    let mut kinds: Vec<String> = fs::read_dir(folder.join("kernels"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|name| name.split_once('.').unwrap().1.to_string())
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["cu", "ptx", "sm_80.cubin", "sm_90.cubin"]);
+    let plan = fs::read_to_string(folder.join("plan.json")).unwrap();
+    let plan: pointweld::plan::Plan = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan.kernels().count(), 1);
+    assert!(fs::read_to_string(folder.join("graph.dot")).unwrap().starts_with("digraph"));
+
+    let stats = pointweld(&["--json", "cache"], cache.path());
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    assert_eq!(stats["entries"], 3);
+    let cleared = pointweld(&["cache", "--clear"], cache.path());
+    assert!(text(&cleared.stdout).contains("removed"), "{}", text(&cleared.stdout));
+}
+
+#[test]
+fn the_header_is_c_and_launches_as_the_library_does() {
+    let (cache, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = out.path();
+    let expr = "y = silu(x:f16[n,64,h,40] + b:f16[64,1,1])";
+    let run = pointweld(&["emit", "--expr", expr, "--arch", "sm_90", "-o", folder.to_str().unwrap()], cache.path());
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let header = fs::read_to_string(folder.join("kernels.h")).unwrap();
+    let name = header.split("#define PW_").nth(1).unwrap().split("_ENTRY").next().unwrap().to_lowercase();
+    let params = header.split(&format!("pw_{name}(pw_{name}_params* p")).nth(1).unwrap().split(')').next().unwrap();
+    // Addresses come first, then the symbols in order: h, n.
+    let pointers = params.matches("uint64_t").count();
+    let addresses = (1..=pointers).map(|i| format!("{}, ", 4096 * i)).collect::<String>();
+    let program = format!(
+        "#include \"kernels.h\"\n#include <stdio.h>\nint main(void) {{ pw_{name}_params p;\n\
+         pw_launch l = pw_{name}(&p, {addresses}7, 3);\nprintf(\"%u %u\", l.grid, l.block); return 0; }}\n"
+    );
+    fs::write(folder.join("main.c"), program).unwrap();
+    let binary = folder.join("main");
+    let cc = Command::new("cc")
+        .args(["-std=c99", "-Wall", "-Werror", "-Wno-unused-function", "-o", binary.to_str().unwrap()])
+        .arg(folder.join("main.c"))
+        .output()
+        .expect("a C compiler is there");
+    assert!(cc.status.success(), "{}\n{header}", text(&cc.stderr));
+    let printed = text(&Command::new(binary).output().unwrap().stdout);
+
+    let graph = pointweld::expr::parse(expr).unwrap();
+    let planned = pointweld::compiler::Compiler::new().plan(&graph).unwrap();
+    let sizes = [("h".to_string(), 7), ("n".to_string(), 3)].into();
+    let launch = planned.sources[0].launch(planned.plan.kernels().next().unwrap(), &sizes).unwrap();
+    assert_eq!(printed, format!("{} {}", launch.grid[0], launch.block[0]));
+}
+
+#[test]
+fn failures_have_their_exit_codes_and_say_what_is_wrong() {
+    let cache = tempfile::tempdir().unwrap();
+    let case = |args: &[&str], code: i32, says: &str| {
+        let out = pointweld(args, cache.path());
+        let error = text(&out.stderr) + &text(&out.stdout);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {error}");
+        assert!(error.contains(says), "{args:?}: {error}");
+    };
+    case(&["emit", "--expr", "y = sulu(x)"], 3, "sulu is not an op");
+    case(&["emit"], 2, "--expr");
+    case(&["emit", "--expr", SILU, "--arch", "sm_12"], 2, "sm_12");
+    case(&["emit", "--expr", SILU, "--keep-apart", "one"], 2, "two node names");
+    case(&["emit", "--expr", SILU, "--keep-apart", "silo_4,quantize_7"], 3, "silo_4");
+    case(&["explain", "no/such/model.onnx"], 3, "no/such/model.onnx");
+    case(&["--json", "explain", "no/such/model.onnx"], 3, "{\n  \"error\"");
+    case(&["explain", "Cargo.toml"], 3, "Cargo.toml");
+    case(&["ops", "nosuchop"], 3, "nosuchop");
+}
+
+#[test]
+fn pins_and_taps_reach_the_plan() {
+    let cache = tempfile::tempdir().unwrap();
+    let kernels = |more: &[&str]| {
+        let expr = "s = sigmoid(x); y = tanh(s) * s";
+        let args = [&["--json", "emit", "--expr", expr], more].concat();
+        let out = pointweld(&args, cache.path());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let steps = made["plan"]["steps"].as_array().unwrap().clone();
+        steps.iter().map(|s| s["kernel"]["stores"].as_array().unwrap().len()).collect::<Vec<_>>()
+    };
+    assert_eq!(kernels(&[]), [1]);
+    assert_eq!(kernels(&["--keep-apart", "sigmoid_1,tanh_2"]).len(), 2);
+    assert_eq!(kernels(&["--output", "sigmoid_1"]), [2]);
+}
+
+#[test]
+fn the_page_of_ops_is_up_to_date() {
+    let cache = tempfile::tempdir().unwrap();
+    let page = text(&pointweld(&["ops", "--markdown"], cache.path()).stdout);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/OPS.md");
+    if std::env::var_os("POINTWELD_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == page, "docs/OPS.md is out of date: POINTWELD_BLESS=1 cargo test --test cli");
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let cache = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let out = pointweld(&["completions", shell], cache.path());
+        assert!(out.status.success() && text(&out.stdout).contains("explain"), "{shell}");
+    }
+}
+
+#[test]
+fn the_demo_compiles_runs_and_shows() {
+    let (cache, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = pointweld(&["demo", "-o", out.path().to_str().unwrap()], cache.path());
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let shown = text(&run.stdout);
+    for part in ["launches", "PWN(", "__global__", "y: i8[2, 64, 40, 40]", "written to"] {
+        assert!(shown.contains(part), "{part} is missing in\n{shown}");
+    }
+}
