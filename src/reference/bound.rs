@@ -6,8 +6,8 @@
 //!
 //! 1. A value is an interval around its exact value: all that the kernel may hold in its place. A load and a constant
 //!    are points.
-//! 2. An op's interval is the hull of its exact result and of the op evaluated in f64 with its operands at their ends: each
-//!    operand alone, these differences added up, and all of them together. So a function that jumps (round, floor, a comparison,
+//! 2. An op's interval is the hull of its exact result and of the op evaluated in f64 with its operands at their ends (and at zero, if
+//!    it lies between them): each operand alone, these differences added up, and all of them together. So a function that jumps (round, floor, a comparison,
 //!    quantize) widens the interval by the jump exactly where an operand's interval straddles one.
 //! 3. The op's own deviation, `ulp` units in the last place of the compute type at the interval's largest magnitude plus `abs`, is
 //!    added at both ends. An end beyond the compute type's range becomes infinite. Where an end gives NaN, NaN is possible.
@@ -96,10 +96,7 @@ impl Interval {
         let exact = op.eval_exact(at, result);
         let mut hull = Interval::point(exact);
         let spread: Vec<usize> = (0..operands.len()).filter(|i| !operands[*i].is_point()).collect();
-        let ends = |i: usize| {
-            let Interval { low, high, nan, .. } = operands[i];
-            [Some(low), Some(high), nan.then_some(Number::Float(f64::NAN))].into_iter().flatten()
-        };
+        let ends = |i: usize| operands[i].ends();
         if !spread.is_empty() && is_nan(exact) {
             // The exact result has no place among numbers from which differences could be taken.
             return Interval {
@@ -131,6 +128,16 @@ impl Interval {
         }
         hull.widen(deviation, in_f64);
         hull
+    }
+
+    /// Where an op is evaluated: the ends, NaN if it is possible, and zero of both signs if it lies between the ends, because what
+    /// underflows becomes zero, where quotients and logarithms have their poles.
+    fn ends(&self) -> impl Iterator<Item = Number> + use<> {
+        let Interval { low, high, nan, .. } = *self;
+        let zero = matches!((low, high), (Number::Float(low), Number::Float(high)) if low <= 0.0 && high >= 0.0);
+        let zeros = [0.0, -0.0].map(|x| zero.then_some(Number::Float(x)));
+        let nan = nan.then_some(Number::Float(f64::NAN));
+        [Some(low), Some(high), nan].into_iter().chain(zeros).flatten()
     }
 
     fn include(&mut self, x: Number) {
@@ -335,6 +342,19 @@ mod tests {
         assert_eq!(y.judge(Number::Float(0.0)), Judgement::Within);
         assert_eq!(y.judge(Number::Float(1e-30)), Judgement::Wrong);
         assert_eq!(y.judge(Number::Float(f64::NAN)), Judgement::Wrong);
+    }
+
+    #[test]
+    fn underflow_of_the_compute_type_is_allowed_for() {
+        // y·y underflows f32 to zero, and zero over zero is NaN where f64 gives 1.
+        let y = Arg::Load(1);
+        let body = vec![
+            stmt(Op::new(&op::MUL), &[y, y], DType::F32),
+            stmt(Op::new(&op::DIV), &[Arg::Stmt(0), Arg::Stmt(0)], DType::F32),
+        ];
+        let k = kernel(DType::F32, body, Compute::Accurate);
+        let quotient = bounds(&k, &[Number::Float(0.0), Number::Float(f32::MIN_POSITIVE.into())])[0];
+        assert_eq!(quotient.judge(Number::Float(f64::NAN)), Judgement::Within);
     }
 
     #[test]
