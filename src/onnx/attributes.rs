@@ -147,6 +147,47 @@ impl<'a> Attributes<'a> {
     }
 }
 
+impl AttributeProto {
+    fn of(name: &str, r#type: AttributeType) -> AttributeProto {
+        AttributeProto { name: Some(name.into()), r#type: Some(r#type as i32), ..Default::default() }
+    }
+
+    /// An integer attribute.
+    pub fn of_int(name: &str, i: i64) -> AttributeProto {
+        AttributeProto { i: Some(i), ..Self::of(name, AttributeType::Int) }
+    }
+
+    /// A float attribute.
+    pub fn of_float(name: &str, f: f32) -> AttributeProto {
+        AttributeProto { f: Some(f), ..Self::of(name, AttributeType::Float) }
+    }
+
+    /// A text attribute.
+    pub fn of_string(name: &str, s: &str) -> AttributeProto {
+        AttributeProto { s: Some(s.as_bytes().to_vec().into()), ..Self::of(name, AttributeType::String) }
+    }
+
+    /// A list of integers.
+    pub fn of_ints(name: &str, ints: &[i64]) -> AttributeProto {
+        AttributeProto { ints: ints.into(), ..Self::of(name, AttributeType::Ints) }
+    }
+
+    /// A list of floats.
+    pub fn of_floats(name: &str, floats: &[f32]) -> AttributeProto {
+        AttributeProto { floats: floats.into(), ..Self::of(name, AttributeType::Floats) }
+    }
+
+    /// A subgraph.
+    pub fn of_graph(name: &str, graph: GraphProto) -> AttributeProto {
+        AttributeProto { g: Some(Box::new(graph)), ..Self::of(name, AttributeType::Graph) }
+    }
+
+    /// Inside a function, an attribute that stands for one of the function's own.
+    pub fn of_reference(name: &str, to: &str, r#type: AttributeType) -> AttributeProto {
+        AttributeProto { ref_attr_name: Some(to.into()), ..Self::of(name, r#type) }
+    }
+}
+
 /// What an attribute holds: what it says, or, where it says nothing, what its fields show.
 fn kind(attribute: &AttributeProto) -> AttributeType {
     match attribute.r#type() {
@@ -175,14 +216,9 @@ mod tests {
         }
     }
 
-    fn float(name: &str, f: f32) -> AttributeProto {
-        let r#type = Some(AttributeType::Float as i32);
-        AttributeProto { name: Some(name.into()), r#type, f: Some(f), ..Default::default() }
-    }
-
     #[test]
     fn values_and_defaults() {
-        let node = node(vec![float("alpha", 0.5)]);
+        let node = node(vec![AttributeProto::of_float("alpha", 0.5)]);
         let attributes = Attributes::of(&node).expect("attributes");
         assert_eq!(attributes.float_or("alpha", 1.0).expect("float"), 0.5);
         assert_eq!(attributes.float_or("beta", 1.0).expect("float"), 1.0);
@@ -191,7 +227,7 @@ mod tests {
 
     #[test]
     fn errors_name_node_attribute_found_and_expected() {
-        let node = node(vec![float("group", 0.5)]);
+        let node = node(vec![AttributeProto::of_float("group", 0.5)]);
         let error = Attributes::of(&node).expect("attributes").int("group").expect_err("a float");
         let expected = "node \"conv\\n1\" (Conv): attribute `group`: found Float, expected Int";
         assert_eq!(error.to_string(), expected);
@@ -199,14 +235,14 @@ mod tests {
 
     #[test]
     fn an_attribute_given_twice_is_refused() {
-        let node = node(vec![float("alpha", 0.5), float("alpha", 0.25)]);
+        let node = node(vec![AttributeProto::of_float("alpha", 0.5), AttributeProto::of_float("alpha", 0.25)]);
         assert!(Attributes::of(&node).is_err());
     }
 
     /// Files of the first IR versions leave the attribute's type out.
     #[test]
     fn the_type_may_be_left_out() {
-        let node = node(vec![AttributeProto { r#type: None, ..float("alpha", 0.5) }]);
+        let node = node(vec![AttributeProto { r#type: None, ..AttributeProto::of_float("alpha", 0.5) }]);
         let attributes = Attributes::of(&node).expect("attributes");
         assert_eq!(attributes.float("alpha").expect("float"), Some(0.5));
         assert!(attributes.int("alpha").is_err());

@@ -4,6 +4,7 @@
 use super::error::{OnnxError, quoted};
 use super::external::ExternalFiles;
 use super::proto::{DataLocation, DataType, TensorProto};
+use crate::tensor::Tensor;
 use bytes::Bytes;
 
 /// Bits of one element. `None` for strings and unknown types.
@@ -56,6 +57,17 @@ pub(crate) fn little_endian(tensor: &TensorProto, external: &ExternalFiles) -> R
         return Err(fail("no data".into(), format!("{count} elements of {data_type:?} (dims {:?})", tensor.dims)));
     }
     sized(typed.into())
+}
+
+/// A tensor as ONNX stores it, its memory shared.
+pub fn proto(name: &str, tensor: &Tensor) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(tensor.dtype().onnx()),
+        dims: tensor.sizes().iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect(),
+        raw_data: Some(tensor.bytes().clone()),
+        ..Default::default()
+    }
 }
 
 /// The number of elements that `dims` stands for.

@@ -1,6 +1,7 @@
 //! What can go wrong with an ONNX file, told in the file's own terms: which file, which byte, which node, what was found there,
 //! what was expected.
 
+use crate::name::Shown;
 use std::path::PathBuf;
 
 /// An error of reading, importing or writing an ONNX model.
@@ -48,35 +49,7 @@ pub enum OnnxError {
     Graph { what: String },
 }
 
-/// A name from a file, made fit for a message: control characters and quotes escaped, long names cut, so that no model can forge
-/// a line of output or flood it.
-pub fn quoted(name: &str) -> String {
-    const LONGEST: usize = 96;
-    let mut shown = String::from("\"");
-    for (at, character) in name.chars().enumerate() {
-        if at == LONGEST {
-            shown.push_str(&format!("… ({} bytes)", name.len()));
-            break;
-        }
-        match character {
-            '"' | '\\' => shown.extend(['\\', character]),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown.push('"');
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn hostile_names_stay_on_one_short_line() {
-        assert_eq!(quoted("conv/out"), "\"conv/out\"");
-        assert_eq!(quoted("a\"\n*/\u{1b}[31m"), "\"a\\\"\\n*/\\u{1b}[31m\"");
-        let long = quoted(&"x".repeat(1 << 20));
-        assert!(long.len() < 200 && long.contains("1048576 bytes"));
-    }
+/// A name from a file in quotes, made fit for a message: see [`Shown`].
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", Shown(name))
 }

@@ -1,8 +1,10 @@
-//! ONNX in and out: the file format, reading and writing it without copying weights, and the import into a graph.
+//! ONNX in and out: the file format, reading and writing it without copying weights, the import into a graph, and edits of a
+//! model that keep the rest of it.
 
 mod attributes;
 mod convert;
 pub mod data;
+mod edit;
 mod error;
 mod external;
 mod functions;
@@ -16,6 +18,7 @@ mod walk;
 mod wire;
 mod write;
 
-pub use error::{OnnxError, quoted};
+pub use edit::{Edit, Use};
+pub use error::OnnxError;
 pub use import::{Import, Imported, Warning};
 pub use read::ModelFile;

@@ -157,36 +157,3 @@ pub fn constant(imported: &Imported, output: &str) -> Vec<f64> {
     let tensor = imported.graph.constant(*value);
     tensor.unwrap_or_else(|| panic!("{output} is no constant: {:?}", kinds(&imported.graph))).to_f64()
 }
-
-fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
-    AttributeProto { name: Some(name.into()), r#type: Some(r#type as i32), ..Default::default() }
-}
-
-pub fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { i: Some(i), ..attribute(name, AttributeType::Int) }
-}
-
-pub fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto { f: Some(f), ..attribute(name, AttributeType::Float) }
-}
-
-pub fn string(name: &str, s: &str) -> AttributeProto {
-    AttributeProto { s: Some(s.as_bytes().to_vec().into()), ..attribute(name, AttributeType::String) }
-}
-
-pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.into(), ..attribute(name, AttributeType::Ints) }
-}
-
-pub fn floats(name: &str, values: &[f32]) -> AttributeProto {
-    AttributeProto { floats: values.into(), ..attribute(name, AttributeType::Floats) }
-}
-
-pub fn graph(name: &str, g: GraphProto) -> AttributeProto {
-    AttributeProto { g: Some(Box::new(g)), ..attribute(name, AttributeType::Graph) }
-}
-
-/// An attribute of a function's node that stands for one of the function's own.
-pub fn reference(name: &str, to: &str, r#type: AttributeType) -> AttributeProto {
-    AttributeProto { ref_attr_name: Some(to.into()), ..attribute(name, r#type) }
-}

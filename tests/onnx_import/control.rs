@@ -2,6 +2,7 @@
 
 use super::build::*;
 use pointweld::dtype::DType::*;
+use pointweld::onnx::proto::AttributeProto as A;
 use pointweld::onnx::proto::*;
 
 /// y = x·σ(x·alpha) + x as a function of the model, alpha being its attribute.
@@ -14,7 +15,7 @@ fn gated(op_types: [&str; 2]) -> FunctionProto {
         output: vec!["y".into()],
         attribute: vec!["slope".into()],
         node: vec![
-            node("", "Elu", &["x"], &["e"], vec![reference("alpha", "slope", AttributeType::Float)]),
+            node("", "Elu", &["x"], &["e"], vec![A::of_reference("alpha", "slope", AttributeType::Float)]),
             node("", op_types[0], &["e"], &["s"], vec![]),
             node("", op_types[1], &["x", "s"], &["y"], vec![]),
         ],
@@ -33,8 +34,8 @@ fn with_functions(functions: Vec<FunctionProto>) -> Model {
 #[test]
 fn functions_are_inlined_with_their_attributes() {
     let m = with_functions(vec![gated(["Sigmoid", "Mul"])]);
-    let m = m.node_of("local", "Gated", &["x"], &["a"], vec![float("slope", 0.5)]);
-    let imported = m.node_of("local", "Gated", &["a"], &["y"], vec![float("slope", 2.0)]).output("y").import();
+    let m = m.node_of("local", "Gated", &["x"], &["a"], vec![A::of_float("slope", 0.5)]);
+    let imported = m.node_of("local", "Gated", &["a"], &["y"], vec![A::of_float("slope", 2.0)]).output("y").import();
     let graph = &imported.graph;
     assert_eq!(kinds(graph), ["elu", "sigmoid", "mul", "elu", "sigmoid", "mul"]);
     let elus = graph.ids().filter(|id| graph.node(*id).op().is_some_and(|op| op.name() == "elu"));
@@ -78,9 +79,10 @@ fn an_if_with_a_known_condition_is_its_branch() {
         body(vec![node("", "Squeeze", &["x", "axes"], &["r"], vec![])], vec![], vec![value("r", F32, &["n"])]);
     let keep = body(vec![node("", "Identity", &["x"], &["r"], vec![])], vec![], vec![value("r", F32, &["n", "1"])]);
     let m = model(13).input("x", F32, &["n", "1"]).ints("axes", &[1]).ints("one", &[1]);
-    let m = m.node("Shape", &["x"], &["s"], vec![]).node("Gather", &["s", "one"], &["size"], vec![int("axis", 0)]);
+    let m =
+        m.node("Shape", &["x"], &["s"], vec![]).node("Gather", &["s", "one"], &["size"], vec![A::of_int("axis", 0)]);
     let m = m.node("Equal", &["size", "one"], &["is"], vec![]);
-    let branches = vec![graph("then_branch", squeeze), graph("else_branch", keep)];
+    let branches = vec![A::of_graph("then_branch", squeeze), A::of_graph("else_branch", keep)];
     let imported = m.node("If", &["is"], &["y"], branches).output("y").import();
     assert_eq!((kinds(&imported.graph), ty(&imported, "y")), (vec!["reshape".to_string()], "Float(n)".into()));
 }
@@ -92,7 +94,8 @@ fn an_if_with_an_unknown_condition_is_opaque() {
         body(vec![node("", op, &["hidden"], &["r"], vec![])], vec![], vec![value("r", F32, &["n", size])])
     };
     let m = model(13).input("x", F32, &["n", "4"]).input("c", Bool, &[]).node("Neg", &["x"], &["hidden"], vec![]);
-    let branches = vec![graph("then_branch", branch("Relu", "4")), graph("else_branch", branch("Abs", "5"))];
+    let branches =
+        vec![A::of_graph("then_branch", branch("Relu", "4")), A::of_graph("else_branch", branch("Abs", "5"))];
     let imported = m.node("If", &["c"], &["y"], branches).output("y").import();
     assert_eq!(
         (kinds(&imported.graph), ty(&imported, "y")),
@@ -111,7 +114,7 @@ fn a_loop_is_opaque_with_the_types_of_its_results() {
     let inputs = vec![value("i", I64, &[]), value("go", Bool, &[]), value("state", F32, &["4"])];
     let outputs = vec![value("more", Bool, &[]), value("next", F32, &["4"]), value("seen", F32, &["4"])];
     let m = model(13).input("x", F32, &["4"]).input("outer", F32, &["4"]).input("n", I64, &[]);
-    let m = m.node("Loop", &["n", "", "x"], &["last", "all"], vec![graph("body", body(nodes, inputs, outputs))]);
+    let m = m.node("Loop", &["n", "", "x"], &["last", "all"], vec![A::of_graph("body", body(nodes, inputs, outputs))]);
     let imported = m.output("last").output("all").import();
     assert_eq!((ty(&imported, "last"), ty(&imported, "all")), ("Float(4)".into(), "Float(\"all.0\",4)".into()));
     assert_eq!(imported.graph.operands(imported.graph.outputs()[0].1.node).len(), 3);

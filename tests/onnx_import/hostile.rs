@@ -2,6 +2,7 @@
 
 use super::build::*;
 use pointweld::dtype::DType::*;
+use pointweld::onnx::proto::AttributeProto as A;
 
 #[test]
 fn names_defined_twice_or_never() {
@@ -51,14 +52,14 @@ fn sizes_that_overflow() {
     let m = model(13).input("x", F32, &[&big, &big]).node("Relu", &["x"], &["y"], vec![]).output("y");
     assert!(m.error().contains("the input \"x\" has more elements than fit in memory"));
     let m = model(13).input("x", F32, &["n", &big]).ints("to", &[-1]).node("Reshape", &["x", "to"], &["y"], vec![]);
-    let m = m.node("Concat", &["x", "x"], &["z"], vec![int("axis", 1)]).output("z");
+    let m = m.node("Concat", &["x", "x"], &["z"], vec![A::of_int("axis", 1)]).output("z");
     assert!(m.error().contains("node \"Concat_z\" (Concat)"));
     let m = model(13).ints("s", &[1 << 40, 1 << 40]).node("ConstantOfShape", &["s"], &["y"], vec![]).output("y");
     assert!(m.error().contains("too many elements"));
     let m = model(13).ints("s", &[-5]).node("ConstantOfShape", &["s"], &["y"], vec![]).output("y");
     assert!(m.error().contains("negative size"));
     let m = model(13).input("x", F32, &["1", "1", "8", "8"]).floats("w", &[1, 1, 1, 1], &[0.0]);
-    let attributes = vec![ints("pads", &[i64::MAX, i64::MAX, i64::MAX, i64::MAX])];
+    let attributes = vec![A::of_ints("pads", &[i64::MAX, i64::MAX, i64::MAX, i64::MAX])];
     assert!(m.node("Conv", &["x", "w"], &["y"], attributes).output("y").error().contains("`pads`"));
     let m =
         model(13).input("x", F32, &["4"]).ints("r", &[i64::MAX]).node("Tile", &["x", "r"], &["y"], vec![]).output("y");
@@ -70,13 +71,13 @@ fn attributes_out_of_range() {
     let m = |op: &str, attributes| {
         model(13).input("x", F32, &["2", "3"]).node(op, &["x"], &["y"], attributes).output("y").error()
     };
-    assert!(m("Softmax", vec![int("axis", 7)]).contains("axis 7 of a tensor of rank 2"));
-    assert!(m("Softmax", vec![int("axis", i64::MIN)]).contains("axis -9223372036854775808"));
-    assert!(m("Transpose", vec![ints("perm", &[0, 0])]).contains("name one twice"));
-    assert!(m("Transpose", vec![ints("perm", &[0])]).contains("is not one of 2 axes"));
-    assert!(m("LeakyRelu", vec![int("alpha", 1)]).contains("attribute `alpha`: found Int, expected Float"));
+    assert!(m("Softmax", vec![A::of_int("axis", 7)]).contains("axis 7 of a tensor of rank 2"));
+    assert!(m("Softmax", vec![A::of_int("axis", i64::MIN)]).contains("axis -9223372036854775808"));
+    assert!(m("Transpose", vec![A::of_ints("perm", &[0, 0])]).contains("name one twice"));
+    assert!(m("Transpose", vec![A::of_ints("perm", &[0])]).contains("is not one of 2 axes"));
+    assert!(m("LeakyRelu", vec![A::of_int("alpha", 1)]).contains("attribute `alpha`: found Int, expected Float"));
     assert!(m("Cast", vec![]).contains("attribute `to`: found none"));
-    assert!(m("ReduceSum", vec![int("keepdims", 1), int("keepdims", 0)]).contains("given twice"));
+    assert!(m("ReduceSum", vec![A::of_int("keepdims", 1), A::of_int("keepdims", 0)]).contains("given twice"));
 }
 
 /// Names go into messages escaped and cut; they can't forge a line.

@@ -3,6 +3,7 @@
 use super::build::*;
 use bytes::Bytes;
 use pointweld::dtype::DType::*;
+use pointweld::onnx::proto::AttributeProto as A;
 use pointweld::onnx::{Import, ModelFile};
 use proptest::prelude::*;
 use prost::Message;
@@ -11,25 +12,30 @@ use prost::Message;
 fn varied() -> Vec<u8> {
     let m = model(13).input("x", F32, &["n", "4", "8", "w"]).floats("w1", &[4, 4, 3, 3], &[0.1; 144]);
     let m = m.floats("s", &[], &[0.1]).tensor("z", I8, &[], vec![0]).ints("to", &[0, 4, -1]).ints("axes", &[1]);
-    let m = m.node("Conv", &["x", "w1"], &["c"], vec![ints("pads", &[1, 1, 1, 1]), ints("strides", &[2, 1])]);
-    let m = m.node("QuantizeLinear", &["c", "s", "z"], &["q"], vec![]);
-    let m = m.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![int("axis", 1)]);
     let m =
-        m.node("Shape", &["d"], &["shape"], vec![]).node("Gather", &["shape", "axes"], &["size"], vec![int("axis", 0)]);
+        m.node("Conv", &["x", "w1"], &["c"], vec![A::of_ints("pads", &[1, 1, 1, 1]), A::of_ints("strides", &[2, 1])]);
+    let m = m.node("QuantizeLinear", &["c", "s", "z"], &["q"], vec![]);
+    let m = m.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![A::of_int("axis", 1)]);
+    let m = m.node("Shape", &["d"], &["shape"], vec![]).node(
+        "Gather",
+        &["shape", "axes"],
+        &["size"],
+        vec![A::of_int("axis", 0)],
+    );
     let m = m.node("Reshape", &["d", "to"], &["r"], vec![]).node(
         "Transpose",
         &["r"],
         &["t"],
-        vec![ints("perm", &[0, 2, 1])],
+        vec![A::of_ints("perm", &[0, 2, 1])],
     );
-    let m = m.node("MatMul", &["r", "t"], &["p"], vec![]).node("Softmax", &["p"], &["sm"], vec![int("axis", -1)]);
-    let m = m.node("ReduceMean", &["sm"], &["mean"], vec![ints("axes", &[2]), int("keepdims", 1)]);
+    let m = m.node("MatMul", &["r", "t"], &["p"], vec![]).node("Softmax", &["p"], &["sm"], vec![A::of_int("axis", -1)]);
+    let m = m.node("ReduceMean", &["sm"], &["mean"], vec![A::of_ints("axes", &[2]), A::of_int("keepdims", 1)]);
     let m = m.node("Sub", &["sm", "mean"], &["sub"], vec![]).node("Clip", &["sub", "s"], &["clip"], vec![]);
-    let m = m.node("Split", &["clip"], &["a", "b"], vec![int("axis", 1)]).node(
+    let m = m.node("Split", &["clip"], &["a", "b"], vec![A::of_int("axis", 1)]).node(
         "Concat",
         &["a", "b"],
         &["y"],
-        vec![int("axis", 0)],
+        vec![A::of_int("axis", 0)],
     );
     let m = m.node("Expand", &["mean", "size"], &["e"], vec![]).output("y").output("e");
     m.proto.encode_to_vec()

@@ -4,11 +4,15 @@ use super::build::*;
 use pointweld::anchor::Anchor;
 use pointweld::dtype::DType::*;
 use pointweld::graph::Kind;
+use pointweld::onnx::proto::AttributeProto as A;
 use pointweld::structural::Structural;
 
 #[test]
 fn attributes_become_constant_operands() {
-    let m = model(13).input("x", F32, &["n"]).node("LeakyRelu", &["x"], &["y"], vec![float("alpha", 0.25)]).output("y");
+    let m = model(13)
+        .input("x", F32, &["n"])
+        .node("LeakyRelu", &["x"], &["y"], vec![A::of_float("alpha", 0.25)])
+        .output("y");
     let imported = m.import();
     let graph = &imported.graph;
     let value = graph.outputs()[0].1;
@@ -24,9 +28,9 @@ fn clip_over_its_versions() {
     let of = |m: pointweld::onnx::Imported| kinds(&m.graph);
     let old =
         |attributes| model(10).input("x", F32, &["n"]).node("Clip", &["x"], &["y"], attributes).output("y").import();
-    assert_eq!(of(old(vec![float("min", 0.0), float("max", 6.0)])), ["clip"]);
-    assert_eq!(of(old(vec![float("min", 0.0)])), ["max"]);
-    assert_eq!(of(old(vec![float("min", f32::MIN), float("max", f32::MAX)])), [""; 0]);
+    assert_eq!(of(old(vec![A::of_float("min", 0.0), A::of_float("max", 6.0)])), ["clip"]);
+    assert_eq!(of(old(vec![A::of_float("min", 0.0)])), ["max"]);
+    assert_eq!(of(old(vec![A::of_float("min", f32::MIN), A::of_float("max", f32::MAX)])), [""; 0]);
     let new = |inputs: &[&str]| {
         let m = model(13).input("x", F32, &["n"]).floats("lo", &[], &[0.0]).floats("hi", &[], &[6.0]);
         m.node("Clip", inputs, &["y"], vec![]).output("y").import()
@@ -55,20 +59,20 @@ fn modes_of_an_operator_are_rows_of_their_own() {
         kinds(&model(opset).input("x", F32, &["n"]).node(op, &["x"], &["y"], attributes).output("y").import().graph)
     };
     assert_eq!(unary(20, "Gelu", vec![]), ["gelu"]);
-    assert_eq!(unary(20, "Gelu", vec![string("approximate", "tanh")]), ["gelu_tanh"]);
+    assert_eq!(unary(20, "Gelu", vec![A::of_string("approximate", "tanh")]), ["gelu_tanh"]);
     assert_eq!(unary(24, "Swish", vec![]), ["silu"]);
-    assert_eq!(unary(24, "Swish", vec![float("alpha", 2.0)]), ["swish"]);
-    assert_eq!(unary(20, "IsInf", vec![int("detect_negative", 0)]), ["is_pos_inf"]);
-    assert_eq!(unary(20, "IsInf", vec![int("detect_positive", 0)]), ["is_neg_inf"]);
-    assert_eq!(unary(13, "Cast", vec![int("to", F16.onnx().into())]), ["cast.f16"]);
+    assert_eq!(unary(24, "Swish", vec![A::of_float("alpha", 2.0)]), ["swish"]);
+    assert_eq!(unary(20, "IsInf", vec![A::of_int("detect_negative", 0)]), ["is_pos_inf"]);
+    assert_eq!(unary(20, "IsInf", vec![A::of_int("detect_positive", 0)]), ["is_neg_inf"]);
+    assert_eq!(unary(13, "Cast", vec![A::of_int("to", F16.onnx().into())]), ["cast.f16"]);
     let binary = |op: &str, dtype, attributes| {
         let m = model(18).input("a", dtype, &["n"]).input("b", dtype, &["n"]);
         kinds(&m.node(op, &["a", "b"], &["y"], attributes).output("y").import().graph)
     };
     assert_eq!(binary("Mod", I32, vec![]), ["mod"]);
-    assert_eq!(binary("Mod", F32, vec![int("fmod", 1)]), ["fmod"]);
-    assert_eq!(binary("BitShift", U8, vec![string("direction", "RIGHT")]), ["shift_right"]);
-    let m = model(20).input("x", F32, &["n"]).node("Gelu", &["x"], &["y"], vec![string("approximate", "erf")]);
+    assert_eq!(binary("Mod", F32, vec![A::of_int("fmod", 1)]), ["fmod"]);
+    assert_eq!(binary("BitShift", U8, vec![A::of_string("direction", "RIGHT")]), ["shift_right"]);
+    let m = model(20).input("x", F32, &["n"]).node("Gelu", &["x"], &["y"], vec![A::of_string("approximate", "erf")]);
     let expected = "node \"Gelu_y\" (Gelu): attribute `approximate`: found \"erf\", expected \"none\" or \"tanh\"";
     assert_eq!(m.output("y").error(), expected);
 }
@@ -119,10 +123,10 @@ fn gemm_with_factors() {
         let m = ["a", "b", "c"].iter().fold(model(13), |m, name| m.input(name, F32, &["4", "4"]));
         kinds(&m.node("Gemm", &["a", "b", "c"], &["y"], attributes).output("y").import().graph)
     };
-    assert_eq!(gemm(vec![int("transB", 1)]), ["gemm"]);
-    assert_eq!(gemm(vec![float("alpha", 0.5)]), ["gemm", "mul", "add"]);
-    assert_eq!(gemm(vec![float("beta", 0.5)]), ["mul", "gemm"]);
-    assert_eq!(gemm(vec![float("beta", 0.0)]), ["gemm"]);
+    assert_eq!(gemm(vec![A::of_int("transB", 1)]), ["gemm"]);
+    assert_eq!(gemm(vec![A::of_float("alpha", 0.5)]), ["gemm", "mul", "add"]);
+    assert_eq!(gemm(vec![A::of_float("beta", 0.5)]), ["mul", "gemm"]);
+    assert_eq!(gemm(vec![A::of_float("beta", 0.0)]), ["gemm"]);
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn padding_of_convolutions() {
     let conv = |attributes| {
         let m = model(13).input("x", F32, &["n", "4", "h", "9"]).floats("w", &[8, 2, 3, 3], &[0.0; 144]);
         let mut attributes: Vec<_> = attributes;
-        attributes.push(int("group", 2));
+        attributes.push(A::of_int("group", 2));
         let imported = m.node("Conv", &["x", "w"], &["y"], attributes).output("y").import();
         let graph = &imported.graph;
         let pads = match &graph.node(graph.outputs()[0].1.node).kind {
@@ -141,12 +145,12 @@ fn padding_of_convolutions() {
     };
     assert_eq!(conv(vec![]), ("Float(n,8,h - 2,7)".into(), vec![(0, 0), (0, 0)]));
     assert_eq!(
-        conv(vec![ints("pads", &[1, 1, 1, 1]), ints("strides", &[2, 2])]),
+        conv(vec![A::of_ints("pads", &[1, 1, 1, 1]), A::of_ints("strides", &[2, 2])]),
         ("Float(n,8,floor((h - 1)/(2)) + 1,5)".into(), vec![(1, 1), (1, 1)])
     );
-    assert_eq!(conv(vec![string("auto_pad", "SAME_UPPER")]), ("Float(n,8,h,9)".into(), vec![(1, 1), (1, 1)]));
+    assert_eq!(conv(vec![A::of_string("auto_pad", "SAME_UPPER")]), ("Float(n,8,h,9)".into(), vec![(1, 1), (1, 1)]));
     // How much "SAME" pads an unknown size depends on whether it is odd.
-    let same = vec![string("auto_pad", "SAME_UPPER"), ints("strides", &[2, 2])];
+    let same = vec![A::of_string("auto_pad", "SAME_UPPER"), A::of_ints("strides", &[2, 2])];
     assert_eq!(conv(same), ("Float(n,8,floor((h + 1)/(2)),5)".into(), vec![]));
 }
 
@@ -161,12 +165,14 @@ fn convolutions_that_do_not_fit_are_errors() {
         conv(&["1", "3", "8", "8"], &[4, 2, 3, 3], vec![]).contains("has 3 channels and its weights (4,2,3,3) take 2")
     );
     assert!(conv(&["1", "2", "2", "8"], &[4, 2, 3, 3], vec![]).contains("a window of 3 does not fit the size 2"));
-    assert!(conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], vec![ints("strides", &[0, 1])]).contains("`strides`: found 0"));
     assert!(
-        conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], vec![ints("pads", &[1])])
+        conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], vec![A::of_ints("strides", &[0, 1])]).contains("`strides`: found 0")
+    );
+    assert!(
+        conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], vec![A::of_ints("pads", &[1])])
             .contains("`pads`: found 1 values, expected 4")
     );
-    let kernel = vec![ints("kernel_shape", &[5, 5])];
+    let kernel = vec![A::of_ints("kernel_shape", &[5, 5])];
     assert!(conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], kernel).contains("`kernel_shape`: found [5, 5]"));
 }
 
@@ -176,9 +182,9 @@ fn resize_by_whole_factors_is_a_repeat() {
     let resize = |scale: f32, coordinates: &str, nearest: &str| {
         let m = model(13).input("x", F32, &["n", "3", "h", "w"]).floats("s", &[4], &[1.0, 1.0, scale, scale]);
         let attributes = vec![
-            string("mode", "nearest"),
-            string("coordinate_transformation_mode", coordinates),
-            string("nearest_mode", nearest),
+            A::of_string("mode", "nearest"),
+            A::of_string("coordinate_transformation_mode", coordinates),
+            A::of_string("nearest_mode", nearest),
         ];
         let imported = m.node("Resize", &["x", "", "s"], &["y"], attributes).output("y").import();
         (kinds(&imported.graph).concat(), ty(&imported, "y"))
@@ -202,7 +208,12 @@ fn resize_by_whole_factors_is_a_repeat() {
 #[test]
 fn softmax_over_its_versions() {
     let softmax = |opset, axis| {
-        let m = model(opset).input("x", F32, &["n", "4", "5"]).node("Softmax", &["x"], &["y"], vec![int("axis", axis)]);
+        let m = model(opset).input("x", F32, &["n", "4", "5"]).node(
+            "Softmax",
+            &["x"],
+            &["y"],
+            vec![A::of_int("axis", axis)],
+        );
         let imported = m.output("y").import();
         assert_eq!(ty(&imported, "y"), "Float(n,4,5)");
         kinds(&imported.graph)
@@ -215,21 +226,23 @@ fn softmax_over_its_versions() {
 #[test]
 fn blocks_of_depth_are_views() {
     let m = model(13).input("x", F32, &["n", "8", "h", "w"]);
-    let imported = m.node("DepthToSpace", &["x"], &["y"], vec![int("blocksize", 2)]).output("y").import();
+    let imported = m.node("DepthToSpace", &["x"], &["y"], vec![A::of_int("blocksize", 2)]).output("y").import();
     assert_eq!(kinds(&imported.graph), ["reshape", "transpose", "reshape"]);
     assert_eq!(ty(&imported, "y"), "Float(n,2,2*h,2*w)");
     let m = model(13).input("x", F32, &["n", "6", "h", "w"]);
-    let error = m.node("DepthToSpace", &["x"], &["y"], vec![int("blocksize", 2)]).output("y").error();
+    let error = m.node("DepthToSpace", &["x"], &["y"], vec![A::of_int("blocksize", 2)]).output("y").error();
     assert!(error.contains("6 is not a multiple of 4"), "{error}");
 }
 
 #[test]
 fn splits_are_slices() {
     let m = model(13).input("x", F32, &["n", "6"]).ints("parts", &[1, 5]);
-    let imported = m.node("Split", &["x", "parts"], &["a", "b"], vec![int("axis", 1)]).output("a").output("b").import();
+    let imported =
+        m.node("Split", &["x", "parts"], &["a", "b"], vec![A::of_int("axis", 1)]).output("a").output("b").import();
     assert_eq!((ty(&imported, "a"), ty(&imported, "b")), ("Float(n,1)".into(), "Float(n,5)".into()));
     assert_eq!(kinds(&imported.graph), ["slice", "slice"]);
-    let m = model(18).input("x", F32, &["7"]).node("Split", &["x"], &["a", "b", "c"], vec![int("num_outputs", 3)]);
+    let m =
+        model(18).input("x", F32, &["7"]).node("Split", &["x"], &["a", "b", "c"], vec![A::of_int("num_outputs", 3)]);
     let imported = m.output("a").output("c").import();
     assert_eq!((ty(&imported, "a"), ty(&imported, "c")), ("Float(3)".into(), "Float(1)".into()));
     let m =
@@ -241,7 +254,7 @@ fn splits_are_slices() {
 fn an_lstm_says_which_operands_it_has() {
     let m = model(14).input("x", F32, &["t", "b", "3"]).floats("w", &[1, 8, 3], &[0.0; 24]);
     let m = m.floats("r", &[1, 8, 2], &[0.0; 16]).input("h", F32, &["1", "b", "2"]);
-    let m = m.node("LSTM", &["x", "w", "r", "", "", "h"], &["y", "", "c"], vec![int("hidden_size", 2)]);
+    let m = m.node("LSTM", &["x", "w", "r", "", "", "h"], &["y", "", "c"], vec![A::of_int("hidden_size", 2)]);
     let imported = m.output("y").output("c").import();
     assert_eq!((ty(&imported, "y"), ty(&imported, "c")), ("Float(t,1,b,2)".into(), "Float(1,b,2)".into()));
     let graph = &imported.graph;
@@ -283,7 +296,7 @@ fn operators_of_onnx_runtime() {
 #[test]
 fn an_old_operator_set_keeps_what_has_not_changed() {
     let m = model(6).input("x", F32, &["n"]).node("Relu", &["x"], &["r"], vec![]);
-    let imported = m.node("Add", &["r", "r"], &["y"], vec![int("broadcast", 1)]).output("y").import();
+    let imported = m.node("Add", &["r", "r"], &["y"], vec![A::of_int("broadcast", 1)]).output("y").import();
     assert_eq!(kinds(&imported.graph), ["relu", "Add"]);
     assert!(imported.warnings[0].what.contains("operator set 6 is older than 7"));
 }

@@ -2,6 +2,7 @@
 
 use super::build::*;
 use pointweld::dtype::DType::*;
+use pointweld::onnx::proto::AttributeProto as A;
 
 fn scale(name: &str, m: Model) -> Model {
     m.floats(name, &[], &[0.5])
@@ -29,7 +30,7 @@ fn q_and_dq_with_and_without_zero_points() {
 #[test]
 fn parameters_per_channel_and_per_block() {
     let m = model(21).tensor("w", I8, &[4, 6], vec![1; 24]).floats("s", &[4], &[0.5; 4]);
-    let m = m.node("DequantizeLinear", &["w", "s"], &["y"], vec![int("axis", 0)]).output("y");
+    let m = m.node("DequantizeLinear", &["w", "s"], &["y"], vec![A::of_int("axis", 0)]).output("y");
     let imported = m.import();
     assert_eq!(kinds(&imported.graph), ["reshape", "dequantize.f32"]);
     let operands = imported.graph.operands(imported.graph.outputs()[0].1.node);
@@ -41,7 +42,7 @@ fn parameters_per_channel_and_per_block() {
             &[4, columns],
             &vec![0.5; 4 * columns as usize],
         );
-        let attributes = vec![int("axis", 1), int("block_size", block)];
+        let attributes = vec![A::of_int("axis", 1), A::of_int("block_size", block)];
         m.node("DequantizeLinear", &["w", "s"], &["y"], attributes).output("y")
     };
     assert_eq!(kinds(&blocks(3, 2).import().graph), ["repeat", "dequantize.f32"]);
@@ -49,7 +50,7 @@ fn parameters_per_channel_and_per_block() {
     assert!(blocks(2, 2).error().contains("in blocks of 2 does not cover (4,6)"));
 
     let m = model(13).tensor("w", I8, &[4, 6], vec![1; 24]).floats("s", &[5], &[0.5; 5]);
-    let m = m.node("DequantizeLinear", &["w", "s"], &["y"], vec![int("axis", 0)]).output("y");
+    let m = m.node("DequantizeLinear", &["w", "s"], &["y"], vec![A::of_int("axis", 0)]).output("y");
     assert!(m.error().contains("it has 5 scales for axis 0 of (4,6)"));
 }
 
@@ -57,7 +58,7 @@ fn parameters_per_channel_and_per_block() {
 fn eight_bit_floats_saturate_or_not() {
     let quantize = |saturate: i64| {
         let m = scale("s", model(19)).input("x", F32, &["n"]).tensor("z", F8E4M3FN, &[], vec![0]);
-        let m = m.node("QuantizeLinear", &["x", "s", "z"], &["y"], vec![int("saturate", saturate)]).output("y");
+        let m = m.node("QuantizeLinear", &["x", "s", "z"], &["y"], vec![A::of_int("saturate", saturate)]).output("y");
         kinds(&m.import().graph).concat()
     };
     assert_eq!(quantize(1), "quantize.f8e4m3fn");

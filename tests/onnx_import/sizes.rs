@@ -3,6 +3,7 @@
 use super::build::*;
 use pointweld::dtype::DType::*;
 use pointweld::onnx::Import;
+use pointweld::onnx::proto::AttributeProto as A;
 use pointweld::tensor::Tensor;
 
 /// What PyTorch exports for `x.view(x.shape[0], -1, 4)`.
@@ -10,7 +11,7 @@ use pointweld::tensor::Tensor;
 fn a_shape_subgraph_becomes_a_plain_reshape() {
     let m = model(13).input("x", F32, &["batch", "6", "h"]).ints("zero", &[0]).ints("minus", &[-1]).ints("four", &[4]);
     let m = m.node("Shape", &["x"], &["shape"], vec![]).node("Gather", &["shape", "zero"], &["first"], vec![]);
-    let m = m.node("Concat", &["first", "minus", "four"], &["to"], vec![int("axis", 0)]);
+    let m = m.node("Concat", &["first", "minus", "four"], &["to"], vec![A::of_int("axis", 0)]);
     let imported = m.node("Reshape", &["x", "to"], &["y"], vec![]).output("y").import();
     assert_eq!(kinds(&imported.graph), ["reshape"]);
     assert_eq!(ty(&imported, "y"), "Float(batch,floor((3*h)/(2)),4)");
@@ -24,11 +25,12 @@ fn sizes_scaled_through_floats() {
     let m = m.node("Shape", &["x"], &["shape"], vec![]);
     let m = m.node("Slice", &["shape", "two", "four"], &["hw"], vec![]);
     let m = m.node("Slice", &["shape", "zero", "two"], &["nc"], vec![]).ints("zero", &[0]);
-    let m = m.node("Cast", &["hw"], &["real"], vec![int("to", F32.onnx().into())]);
+    let m = m.node("Cast", &["hw"], &["real"], vec![A::of_int("to", F32.onnx().into())]);
     let m = m.node("Mul", &["real", "factor"], &["scaled"], vec![]).node("Floor", &["scaled"], &["whole"], vec![]);
-    let m = m.node("Cast", &["whole"], &["size"], vec![int("to", I64.onnx().into())]);
-    let m = m.node("Concat", &["nc", "size"], &["sizes"], vec![int("axis", 0)]);
-    let attributes = vec![string("coordinate_transformation_mode", "asymmetric"), string("nearest_mode", "floor")];
+    let m = m.node("Cast", &["whole"], &["size"], vec![A::of_int("to", I64.onnx().into())]);
+    let m = m.node("Concat", &["nc", "size"], &["sizes"], vec![A::of_int("axis", 0)]);
+    let attributes =
+        vec![A::of_string("coordinate_transformation_mode", "asymmetric"), A::of_string("nearest_mode", "floor")];
     let imported = m.node("Resize", &["x", "", "", "sizes"], &["y"], attributes).output("y").import();
     assert_eq!((kinds(&imported.graph).concat(), ty(&imported, "y")), ("repeat".into(), "Float(1,8,2*h,2*w)".into()));
 }
@@ -47,9 +49,9 @@ fn comparisons_of_sizes_are_decided() {
 fn known_shapes_fold_to_constants() {
     let m = model(13).input("x", F32, &["2", "3"]).ints("k", &[10]).ints("axes", &[0]);
     let m = m.node("Shape", &["x"], &["s"], vec![]).node("Mul", &["s", "k"], &["scaled"], vec![]);
-    let m = m.node("ReduceProd", &["scaled"], &["total"], vec![int("keepdims", 0)]);
+    let m = m.node("ReduceProd", &["scaled"], &["total"], vec![A::of_int("keepdims", 0)]);
     let m = m.node("Unsqueeze", &["total", "axes"], &["list"], vec![]);
-    let m = m.node("Concat", &["scaled", "list"], &["y"], vec![int("axis", 0)]).output("y");
+    let m = m.node("Concat", &["scaled", "list"], &["y"], vec![A::of_int("axis", 0)]).output("y");
     let m = m.node("Size", &["x"], &["n"], vec![]).output("n");
     let imported = m.import();
     assert_eq!((constant(&imported, "y"), constant(&imported, "n")), (vec![20.0, 30.0, 600.0], vec![6.0]));
@@ -57,14 +59,14 @@ fn known_shapes_fold_to_constants() {
 
 #[test]
 fn constants_in_every_form() {
-    let m = model(13).node("Constant", &[], &["a"], vec![floats("value_floats", &[0.5, 2.0])]);
-    let m = m.node("Constant", &[], &["b"], vec![int("value_int", 7)]).node(
+    let m = model(13).node("Constant", &[], &["a"], vec![A::of_floats("value_floats", &[0.5, 2.0])]);
+    let m = m.node("Constant", &[], &["b"], vec![A::of_int("value_int", 7)]).node(
         "Constant",
         &[],
         &["c"],
-        vec![ints("value_ints", &[1, 2])],
+        vec![A::of_ints("value_ints", &[1, 2])],
     );
-    let m = m.node("Constant", &[], &["d"], vec![string("value_string", "text")]);
+    let m = m.node("Constant", &[], &["d"], vec![A::of_string("value_string", "text")]);
     let imported = ["a", "b", "c", "d"].iter().fold(m, |m, name| m.output(name)).import();
     assert_eq!(["a", "b", "c"].map(|o| ty(&imported, o)), ["Float(2)", "Int64()", "Int64(2)"]);
     assert_eq!((constant(&imported, "a"), constant(&imported, "c")), (vec![0.5, 2.0], vec![1.0, 2.0]));

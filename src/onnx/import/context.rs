@@ -5,53 +5,17 @@ use super::super::error::{OnnxError, quoted};
 use super::super::functions::FlatNode;
 use super::super::known::{self, Known, LONGEST_FORMULA};
 use super::super::proto::NodeProto;
-use super::{Scope, Warning};
-use crate::dim::{Dim, DimError};
+use super::stop::mistyped;
+use super::{Scope, Stop, Warning, broadcast, opaque};
+use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, Kind, Node, NodeId, Origin, Output, Type, Value};
-use crate::op::{Op, TypeError, TypeRule};
-use crate::shape::{Shape, ShapeError};
+use crate::op::Op;
+use crate::shape::Shape;
 use crate::structural::Structural;
 use crate::tensor::Tensor;
 use crate::view::View;
 use std::collections::BTreeSet;
-
-/// Why a converter did not finish.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The node breaks its operator's rules.
-    Error(OnnxError),
-    /// As `Error`, the node still to be named.
-    Broken(String),
-    /// The node's meaning can't be expressed; its results' types may be known all the same.
-    Opaque { why: String, types: Vec<Type> },
-}
-
-impl From<OnnxError> for Stop {
-    fn from(error: OnnxError) -> Stop {
-        Stop::Error(error)
-    }
-}
-impl From<DimError> for Stop {
-    fn from(error: DimError) -> Stop {
-        Stop::Broken(error.to_string())
-    }
-}
-impl From<ShapeError> for Stop {
-    fn from(error: ShapeError) -> Stop {
-        Stop::Broken(error.to_string())
-    }
-}
-impl From<TypeError> for Stop {
-    fn from(error: TypeError) -> Stop {
-        Stop::Broken(error.to_string())
-    }
-}
-
-/// An opaque outcome.
-pub(crate) fn opaque<T>(why: impl Into<String>, types: Vec<Type>) -> Result<T, Stop> {
-    Err(Stop::Opaque { why: why.into(), types })
-}
 
 /// One node under conversion.
 pub(crate) struct Context<'s, 'm, 'n> {
@@ -397,42 +361,4 @@ impl<'s, 'm, 'n> Context<'s, 'm, 'n> {
         (0..ports)
             .try_for_each(|port| self.finish(port as usize, Value { node, port }).map_err(|stop| self.error(stop)))
     }
-}
-
-/// Operands that ONNX allows and the op's row does not make the node opaque; operands that contradict one another are an error.
-fn mistyped(op: Op, dtypes: &[DType], error: TypeError, shape: Option<Shape>) -> Stop {
-    let tensors = &dtypes[..op.row().operands.len().min(dtypes.len())];
-    let dtype = match op.row().types {
-        TypeRule::Same(_) if tensors.windows(2).all(|pair| pair[0] == pair[1]) => tensors.first().copied(),
-        TypeRule::Test(_) if tensors.windows(2).all(|pair| pair[0] == pair[1]) => Some(DType::Bool),
-        TypeRule::Same(_) | TypeRule::Test(_) | TypeRule::Select => return error.into(),
-        _ => op.target(),
-    };
-    Stop::Opaque { why: error.to_string(), types: vec![Type { dtype, shape }] }
-}
-
-/// The shape that several broadcast to. Where two symbolic sizes meet, legal inputs make them equal or one of them 1, so that
-/// the result is the larger.
-pub(crate) fn broadcast(shapes: &[Shape]) -> Result<Shape, Stop> {
-    let mut all = Shape::SCALAR;
-    for shape in shapes {
-        all = match all.broadcast(shape) {
-            Err(ShapeError::Undecided { .. }) => larger(&all, shape)?,
-            result => result?,
-        };
-    }
-    Ok(all)
-}
-
-fn larger(a: &Shape, b: &Shape) -> Result<Shape, Stop> {
-    let rank = a.rank().max(b.rank());
-    let at = |s: &Shape, axis: usize| (axis + s.rank()).checked_sub(rank).map_or(Dim::ONE, |i| s[i].clone());
-    let dims = (0..rank).map(|axis| {
-        let (x, y) = (Shape(vec![at(a, axis)]), Shape(vec![at(b, axis)]));
-        match x.broadcast(&y) {
-            Err(ShapeError::Undecided { x, y, .. }) => Ok(x.larger(&y)?),
-            result => Ok(result?[0].clone()),
-        }
-    });
-    dims.collect::<Result<_, Stop>>()
 }

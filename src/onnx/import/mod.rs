@@ -5,12 +5,16 @@
 //! know becomes an opaque node, which bounds fusion and stops nothing else. Sizes that a model computes with nodes of its own
 //! are followed symbolically ([`crate::onnx::known`]), so that reshapes and resizes get their shapes.
 
+mod broadcast;
 mod context;
 mod order;
 mod scope;
+mod stop;
 
-pub(crate) use context::{Context, Stop, broadcast, opaque};
+pub(crate) use broadcast::broadcast;
+pub(crate) use context::Context;
 pub(crate) use scope::Scope;
+pub(crate) use stop::{Stop, opaque};
 
 use super::attributes::{domain, label};
 use super::error::{OnnxError, quoted};
