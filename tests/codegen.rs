@@ -111,6 +111,17 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         "transposed_add",
         kernel(&[4096, 4096], &[(F16, dense), (F16, kernels::transposed)], F16, |b| b.op(add, &[b.load(0), b.load(1)])),
     ));
+    let silu_codes = |b: &mut kernels::Body| {
+        let x = b.dequantize(b.load(0), 0.05, 0);
+        let y = b.op(silu, &[x]);
+        b.quantize(y, I8, 0.045, 0)
+    };
+    cases.push(("silu_i8", kernel(&[1 << 26], &[(I8, dense)], I8, silu_codes)));
+    cases.push(("silu_i8_into_channels", {
+        let mut kernel = kernel(&[4, 64 * 1600], &[(I8, dense)], I8, silu_codes);
+        kernel.stores[0].access.strides[0] = pointweld::dim::Dim::fixed(96 * 1600);
+        kernel
+    }));
     let target = Target::of(Arch::SM_90);
     for (_, kernel) in &mut cases {
         kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());
@@ -147,20 +158,22 @@ fn the_texts_compile_without_warnings_or_spills() {
 
 #[test]
 fn kernels_that_differ_in_sizes_and_scales_share_a_text() {
-    let requantize = |n: i64, scale: f32, zero: i64| {
-        let mut kernel = kernel(&[n], &[(I8, dense)], I8, |b| {
+    let requantize_two = |n: i64, scale: f32, zero: i64| {
+        let mut kernel = kernel(&[n], &[(I8, dense), (I8, dense)], I8, |b| {
             let x = b.dequantize(b.load(0), scale, zero);
-            b.quantize(x, I8, scale * 2.0, 0)
+            let y = b.dequantize(b.load(1), scale * 3.0, 0);
+            let sum = b.op(Op::new(&op::ADD), &[x, y]);
+            b.quantize(sum, I8, scale * 2.0, 0)
         });
         kernel.schedule = schedule::choose(&kernel, &Target::of(Arch::SM_90), &schedule::Options::default());
         source(&kernel)
     };
-    let first = requantize(1 << 22, 0.05, 7);
-    let second = requantize(3 << 22, 0.0123, -3);
-    assert_eq!((&first.entry, &first.text), (&second.entry, &second.text));
+    let first = requantize_two(1 << 22, 0.05, 7);
+    let second = requantize_two(3 << 20, 0.0123, -3);
+    assert!(first.entry == second.entry && first.text == second.text);
     assert_ne!(first.params, second.params);
-    assert_ne!(first.text, requantize(1 << 22, 0.05, 0).text);
-    assert_eq!(first, requantize(1 << 22, 0.05, 7));
+    assert!(first.text != requantize_two(1 << 22, 0.05, 0).text, "a zero point of zero is left out");
+    assert!(first == requantize_two(1 << 22, 0.05, 7));
 }
 
 /// The instructions of a case on sm_90.

@@ -18,10 +18,10 @@ pub struct Body {
     pub outputs: Vec<Output>,
     /// Scalar parameters that the lines name.
     pub params: Vec<Param>,
-    /// Loads whose element the lines name, in its own type and as a float.
+    /// Loads whose element the statements name, in its own type and as a float.
     pub native: BTreeSet<usize>,
     pub as_float: BTreeSet<usize>,
-    /// Conditions under which f32 leaves the rounding of a code open.
+    /// Expressions that are negative where f32 settles the rounding of a code, and else leave it open.
     pub doubts: Vec<String>,
 }
 
@@ -320,8 +320,10 @@ impl Writer<'_> {
             self.param(Param::float(name("slope"), -relative.as_f64() as f32));
             limit = format!("fmaf({}, fabsf({scaled}), {limit})", name("slope"));
         }
-        // Negated, so that a NaN is in doubt as well.
-        self.body.doubts.push(format!("!(fabsf({scaled} - {near}) <= {limit})"));
+        self.line("float", name("within"), &limit);
+        let limit = name("within");
+        // A NaN of the arithmetic has no sign, and so is in doubt as well.
+        self.body.doubts.push(format!("fabsf({scaled} - {near}) - {limit}"));
         near
     }
 
@@ -353,7 +355,11 @@ impl Writer<'_> {
             let value = names::value(i as usize, self.kernel.body[i as usize].op);
             return Output { value, c_type: "float", packer: format!("pack_code_{dtype}") };
         }
-        let text = self.arg(value);
+        // Whether a load that is stored as it is gets a name of its own is the form's choice.
+        let text = match value {
+            Arg::Load(i) => names::element(i as usize),
+            _ => self.arg(value),
+        };
         // Elements are packed from the native types, whatever precision computed them.
         let native = Class::of(dtype, Precision::Native { fast: false });
         let narrowed = self.class(dtype) == Class::F64 && native == Class::F32;

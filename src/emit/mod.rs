@@ -80,14 +80,15 @@ const ENTRY: &str = "KERNEL";
 
 fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSource, EmitError> {
     let failed = |reason| EmitError::Template { kernel: kernel.name.clone(), reason };
-    let Filled { template, mut context, params, blocks, dynamic_shared } = filled;
+    let Filled { name, template, mut context, params, blocks, dynamic_shared } = filled;
     let declared: Vec<String> = params.iter().map(|param| format!("{} {}", param.c_type, param.name)).collect();
     context.insert("params", &declared);
     context.insert("wait", &options.dependent_launch);
     context.insert("entry", ENTRY);
     let code = template::render(template, &context).map_err(failed)?;
     let text = device::definitions_for(&code) + &prelude::prelude_for(&code) + &code;
-    let entry = entry_name(kernel, template, &text);
+    // The hash tells the kernel from every other text.
+    let entry = format!("pw_{name}_{}", &blake3::hash(text.as_bytes()).to_hex()[..10]);
     let schedule = &kernel.schedule;
     let rule = LaunchRule {
         dependent: options.dependent_launch,
@@ -99,17 +100,11 @@ fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSo
     Ok(KernelSource { text: text.replacen(ENTRY, &entry, 1), entry, params, rule })
 }
 
-/// A name that tells a reader what the kernel is, and a hash that tells it from every other text.
-fn entry_name(kernel: &Kernel, template: &str, text: &str) -> String {
-    const SHOWN: usize = 4;
-    let mut name = String::from("pw");
-    for stmt in kernel.body.iter().take(SHOWN) {
-        name.push('_');
-        name.push_str(stmt.op.name());
-    }
-    if kernel.body.len() > SHOWN {
-        name.push_str("_etc");
-    }
-    let hash = blake3::hash(text.as_bytes()).to_hex();
-    format!("{name}_{template}_{}", &hash[..10])
+/// The table of a kernel that looks its results up ([`Schedule::table`](crate::plan::Schedule::table)), as its device buffer holds it;
+/// `None` if the kernel computes.
+///
+/// # Panics
+/// If the kernel's body is not valid (see [`crate::reference::body::check`]).
+pub fn table_of(kernel: &Kernel) -> Option<Vec<u8>> {
+    kernel.schedule.table.map(|table| forms::contents(kernel, table))
 }

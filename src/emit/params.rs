@@ -32,7 +32,7 @@ pub enum ParamValue {
         index: u32,
         align: u32,
     },
-    /// Address of the table of [`super::KernelSource::table`].
+    /// Address of a buffer that holds [`super::table_of`] the kernel.
     Table {
         align: u32,
     },
@@ -115,6 +115,10 @@ impl Param {
             c_type: format!("{}* __restrict__", kernel.stores[index].dtype),
             value: ParamValue::Store { index: index as u32, align: align as u32 },
         }
+    }
+
+    pub fn table() -> Param {
+        Param { name: "table".into(), c_type: "const uint4* __restrict__".into(), value: ParamValue::Table { align: 16 } }
     }
 
     /// The value at a launch of `kernel` with these sizes.

@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
+    ("stage", include_str!("../../templates/stage.tera")),
+    ("staged", include_str!("../../templates/staged.tera")),
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),
 ];
@@ -27,15 +29,15 @@ pub fn render(name: &str, context: &Context) -> Result<String, String> {
     tera.render(name, context).map(|text| indented(&text)).map_err(|error| error.to_string())
 }
 
-/// The text with every line indented by the depth of its braces and parentheses. Preprocessor lines stay at the margin, and no
-/// two empty lines follow each other.
+/// The text with every line indented by the depth of its braces and parentheses. Preprocessor lines stay at the margin, and
+/// empty lines only stand outside of braces.
 fn indented(text: &str) -> String {
     let mut result = String::with_capacity(text.len() * 5 / 4);
     let mut depth = 0usize;
     let mut parentheses = 0usize;
     for line in text.trim_start().lines().map(str::trim) {
         if line.is_empty() {
-            if !result.ends_with("\n\n") {
+            if depth == 0 && !result.ends_with("\n\n") {
                 result.push('\n');
             }
             continue;
@@ -72,7 +74,7 @@ mod tests {
     fn lines_are_indented_by_their_depth() {
         let text =
             "\nvoid f(\nint a) {\n#pragma unroll\nfor (;;) {\n\n\ng();\n}\nif (a) {\n} else {\nh(); // {\n}\n}\n";
-        let wanted = "void f(\n    int a) {\n#pragma unroll\n  for (;;) {\n\n    g();\n  }\n  if (a) {\n  } else {\n    h(); // {\n  }\n}\n";
+        let wanted = "void f(\n    int a) {\n#pragma unroll\n  for (;;) {\n    g();\n  }\n  if (a) {\n  } else {\n    h(); // {\n  }\n}\n";
         assert_eq!(indented(text), wanted);
     }
 }

@@ -15,7 +15,7 @@ mod storage;
 
 pub use decision::{Decision, Reason, Verdict};
 pub use moved::Moved;
-pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Traffic};
+pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
 
 use crate::dim::{Bindings, Dim, DimError};

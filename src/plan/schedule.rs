@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Schedule {
     pub form: Form,
+    /// Look results up instead of computing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
     pub compute: Compute,
     pub index: IndexWidth,
     /// Threads a block.
@@ -32,10 +35,16 @@ pub enum Form {
     Transposed { axis: u32, tile: u32, vector: u32 },
     /// One element a thread, any strides.
     Strided,
-    /// Every result is a function of one 8-bit operand: a table of 256 entries that the host computed, read from shared memory.
-    Table8 { vector: u32 },
-    /// As `Table8` for one 16-bit operand and 65,536 entries, by persistent blocks.
-    Table16 { vector: u32 },
+}
+
+/// The body replaced by a table in shared memory, which the host computed: every result is a function of one operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Of an 8-bit operand: 256 entries, copied by each block.
+    Codes8,
+    /// Of a 16-bit operand: 65,536 entries, copied once by each of as many blocks as the GPU runs at a time.
+    Codes16,
 }
 
 /// Which of an op's CUDA expressions a kernel uses.
@@ -84,6 +93,7 @@ impl Default for Schedule {
     fn default() -> Schedule {
         Schedule {
             form: Form::Strided,
+            table: None,
             compute: Compute::Accurate,
             index: IndexWidth::Bits64,
             threads: 256,
@@ -106,6 +116,6 @@ impl Schedule {
 
     /// A schedule of the same results that needs no more of a pointer than its element's own alignment.
     pub fn unaligned(&self) -> Schedule {
-        Schedule { form: Form::Strided, ..self.clone() }
+        Schedule { form: Form::Strided, table: self.table.filter(|table| *table == Table::Codes8), ..self.clone() }
     }
 }

@@ -6,7 +6,7 @@ mod vector;
 
 use crate::dtype::DType;
 use crate::op::{self, TypeRule};
-use crate::plan::{Access, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Traffic};
+use crate::plan::{Access, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Table, Traffic};
 use crate::scalar::Scalar;
 use crate::target::Target;
 
@@ -30,8 +30,15 @@ pub fn schedule(plan: &mut Plan, target: &Target, options: &Options) {
 pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Schedule {
     let threads = 256;
     let compute = compute(kernel);
+    let form = form(kernel, target, threads);
+    let table = table(kernel, &form);
+    if table.is_some() {
+        // The host rounds, and no arithmetic is left to choose.
+        return Schedule { form, table, threads, index: index(kernel), traffic: traffic(kernel, target), ..Schedule::default() };
+    }
     Schedule {
-        form: form(kernel, target, threads),
+        form,
+        table,
         compute,
         index: index(kernel),
         threads,
@@ -53,6 +60,25 @@ fn form(kernel: &Kernel, target: &Target, threads: u32) -> Form {
         None => Form::Strided,
     }
 }
+
+/// A table where the only operand has 8 bits, unless the arithmetic is as cheap as the look-up: a table of codes needs no guard
+/// and costs the same for every length of body.
+fn table(kernel: &Kernel, form: &Form) -> Option<Table> {
+    let [load] = &kernel.loads[..] else { return None };
+    let reused = load.access.strides.iter().zip(&kernel.domain).any(|(stride, size)| stride.is(0) && !size.is(1));
+    let entries: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
+    let fits = matches!(form, Form::Flat { .. } | Form::Rows { .. }) && entries <= MOST_ENTRY_BYTES;
+    if load.dtype.bits() != 8 || load.dtype == DType::Bool || kernel.body.is_empty() || reused || !fits {
+        return None;
+    }
+    let slow: u32 = kernel.body.iter().map(|stmt| u32::from(stmt.op.row().cost.mufu)).sum();
+    let codes = kernel.body.iter().any(|stmt| stmt.op.row().types == TypeRule::Quantize);
+    let wide = kernel.body.iter().any(|stmt| stmt.dtype == DType::F64);
+    (codes || wide || slow > 1 || kernel.body.len() > 6).then_some(Table::Codes8)
+}
+
+/// Bytes of the entries of one code that 256 threads stage in one step of 16 bytes each.
+const MOST_ENTRY_BYTES: u32 = 16;
 
 /// Fast arithmetic where every float that leaves the kernel is rounded to 16 bits or fewer, and nothing in it turns a small error
 /// into a large one: a comparison, a conversion to an integer, a rounding.

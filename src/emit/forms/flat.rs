@@ -56,6 +56,11 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     let indexed_loads = (0..loads.len()).filter(|&i| loads[i] == Walk::Indexed && parts.used(i));
     let indexed_stores = (0..stores.len()).filter(|&i| stores[i] == Walk::Indexed);
 
+    let as_it_is = |store: usize| {
+        let dense = |load: usize| loads[load] == Walk::Dense;
+        stores[store] != Walk::Indexed && parts.stored(store).is_some_and(dense)
+    };
+
     let indexed = indexed_loads.clone().map(|i| &kernel.loads[i].access);
     let indexed = indexed.chain(indexed_stores.clone().map(|i| &kernel.stores[i].access));
     let moved = indexer.moved(indexed, rank);
@@ -90,24 +95,24 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
         match walk {
             Walk::Uniform => {
                 prologue.push(format!("const auto {words} = {};", parts.element_at(i, &pointer)));
-                element.extend(parts.unpack(i, &words, "0"));
+                element.extend(parts.unpack(i, &words, "0", as_it_is));
             }
             Walk::Dense => {
                 let bytes = size * wide;
                 let once = parts.load_once();
-                if tail {
+                if tail || parts.table.is_some() {
                     prologue.push(format!("Words<{}> {words};", bytes.div_ceil(4)));
                     load_whole.push(format!("{words} = {once}<{bytes}, {align}>({pointer} + first);"));
                     load_some.push(format!("{words} = load_some<{bytes}, {size}>({pointer} + first, live);"));
                 } else {
                     load_whole.push(format!("const auto {words} = {once}<{bytes}, {align}>({pointer} + first);"));
                 }
-                element.extend(parts.unpack(i, &words, "e"));
+                element.extend(parts.unpack(i, &words, "e", as_it_is));
             }
             Walk::Indexed => {
                 let at = parts.element_at(i, &format!("{pointer} + {pointer}_at"));
                 element.push(format!("const auto {words} = {at};"));
-                element.extend(parts.unpack(i, &words, "0"));
+                element.extend(parts.unpack(i, &words, "0", as_it_is));
             }
         }
     }
@@ -123,10 +128,15 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
         pointers.push(Param::store(kernel, i, align));
         if dense {
             let bytes = size * wide;
-            arrays.push(format!("{} {elements}[{vector}];", output.c_type));
-            element.push(format!("{elements}[e] = {};", output.value));
             let constant = if parts.exact.is_some() { "" } else { "const " };
-            packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+            match parts.stored(i).filter(|_| as_it_is(i)) {
+                Some(load) => packed.push(format!("{constant}auto {words} = {};", names::load_words(load))),
+                None => {
+                    arrays.push(format!("{} {elements}[{vector}];", output.c_type));
+                    element.push(format!("{elements}[e] = {};", output.value));
+                    packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+                }
+            }
             store_whole.push(format!("{}<{bytes}, {align}>({pointer} + first, {words});", parts.store_once()));
             store_some.push(format!("store_some<{bytes}, {size}>({pointer} + first, {words}, live);"));
         } else {
@@ -176,5 +186,5 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     }
     let params = parts.params(pointers, indexer.params);
     let blocks = Blocks::Threads(vec![(count, wide)]);
-    Ok(Filled { template: "flat", context, params, blocks, dynamic_shared: 0 })
+    Ok(Filled { name: format!("{}_flat", parts.name()), template: "flat", context, params, blocks, dynamic_shared: 0 })
 }

@@ -2,20 +2,25 @@
 
 mod flat;
 mod rows;
+mod table;
 
 pub use flat::flat;
 pub use rows::rows;
+pub use table::{Staged, contents};
 
 use super::body::{self, Body, Output};
 use super::launch::Blocks;
 use super::params::Param;
 use super::types::{Class, Precision, bytes};
 use super::{EmitError, names};
-use crate::plan::{Compute, IndexWidth, Kernel, Rounding, Traffic};
+use crate::plan::{Arg, Compute, IndexWidth, Kernel, Rounding, Traffic};
+use std::collections::BTreeSet;
 use tera::Context;
 
 /// A skeleton with all that fills it but the kernel's name and the definitions it needs.
 pub struct Filled {
+    /// What the kernel's name says of it.
+    pub name: String,
     pub template: &'static str,
     pub context: Context,
     pub params: Vec<Param>,
@@ -28,16 +33,21 @@ pub struct Parts<'a> {
     pub kernel: &'a Kernel,
     pub body: Body,
     pub exact: Option<Body>,
+    pub table: Option<Staged>,
 }
 
 impl<'a> Parts<'a> {
     pub fn new(kernel: &'a Kernel) -> Result<Parts<'a>, EmitError> {
+        if let Some(table) = kernel.schedule.table {
+            let (staged, body) = table::body(kernel, table)?;
+            return Ok(Parts { kernel, body, exact: None, table: Some(staged) });
+        }
         let fast = kernel.schedule.compute == Compute::Fast;
         let body = body::write(kernel, Precision::Native { fast })?;
         let guarded = kernel.schedule.rounding.iter().any(|(_, r)| matches!(r, Rounding::Guarded { .. }));
         let exact =
             if guarded && !body.doubts.is_empty() { Some(body::write(kernel, Precision::Double)?) } else { None };
-        Ok(Parts { kernel, body, exact })
+        Ok(Parts { kernel, body, exact, table: None })
     }
 
     pub fn width(&self) -> IndexWidth {
@@ -68,11 +78,16 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Lines that define the element of load `i` which the body names, from `words` at `index`.
-    pub fn unpack(&self, i: usize, words: &str, index: &str) -> Vec<String> {
+    /// Lines that define the element of load `i` which the body names, from `words` at `index`. `whole` says of a store that
+    /// it takes the words of its load as they are.
+    pub fn unpack(&self, i: usize, words: &str, index: &str, whole: impl Fn(usize) -> bool) -> Vec<String> {
         let dtype = self.kernel.loads[i].dtype;
         let mut lines = Vec::new();
-        if self.body.native.contains(&i) {
+        if let Some(table) = &self.table {
+            return vec![table.code(&format!("{words}, {index}"))];
+        }
+        let mut stores = (0..self.kernel.stores.len()).filter(|&store| self.stored(store) == Some(i));
+        if self.body.native.contains(&i) || stores.any(|store| !whole(store)) {
             let c_type = Class::of(dtype, Precision::Native { fast: false }).c_type();
             lines.push(format!("const {c_type} {} = get_{dtype}({words}, {index});", names::element(i)));
         }
@@ -83,9 +98,18 @@ impl<'a> Parts<'a> {
         lines
     }
 
-    /// True if the body names load `i` at all.
+    /// True if the kernel needs load `i` at all.
     pub fn used(&self, i: usize) -> bool {
-        self.body.native.contains(&i) || self.body.as_float.contains(&i)
+        let mut stores = 0..self.kernel.stores.len();
+        self.body.native.contains(&i) || self.body.as_float.contains(&i) || stores.any(|store| self.stored(store) == Some(i))
+    }
+
+    /// The load whose element store `i` stores as it is.
+    pub fn stored(&self, i: usize) -> Option<usize> {
+        match self.kernel.stores[i].value {
+            Arg::Load(load) => Some(load as usize),
+            _ => None,
+        }
     }
 
     /// A load of the one element at an address.
@@ -98,7 +122,9 @@ impl<'a> Parts<'a> {
     pub fn statements(&self) -> Vec<String> {
         let mut lines = self.body.lines.clone();
         if self.exact.is_some() {
-            lines.push(format!("if ({}) doubt |= 1u << e;", self.body.doubts.join(" || ")));
+            for (i, doubt) in self.body.doubts.iter().enumerate() {
+                lines.push(format!("settled{i} = __funnelshift_l(__float_as_uint({doubt}), settled{i}, 1u);"));
+            }
         }
         lines
     }
@@ -112,7 +138,9 @@ impl<'a> Parts<'a> {
     ) -> Vec<String> {
         let Some(exact) = &self.exact else { return Vec::new() };
         let mut lines = Vec::new();
-        for &i in &exact.native {
+        let stored = (0..self.kernel.stores.len()).filter_map(|store| self.stored(store));
+        let named: BTreeSet<usize> = exact.native.iter().copied().chain(stored).collect();
+        for i in named {
             let dtype = self.kernel.loads[i].dtype;
             let c_type = Class::of(dtype, Precision::Double).c_type();
             let element = self.element_at(i, &address(i));
@@ -128,6 +156,7 @@ impl<'a> Parts<'a> {
     /// The parameters in the order of the text: pointers, sizes and strides, scalars.
     pub fn params(&self, pointers: Vec<Param>, sizes: Vec<Param>) -> Vec<Param> {
         let mut params = pointers;
+        params.extend(self.table.iter().map(|_| Param::table()));
         params.extend(sizes);
         let scalars = self.exact.iter().chain([&self.body]).flat_map(|body| &body.params);
         for scalar in scalars {
@@ -136,6 +165,14 @@ impl<'a> Parts<'a> {
             }
         }
         params
+    }
+
+    /// The first part of the kernel's name: its ops, or that it looks them up.
+    pub fn name(&self) -> String {
+        match &self.table {
+            Some(table) => table.name(self.kernel),
+            None => ops(self.kernel),
+        }
     }
 
     /// A context with what every skeleton has.
@@ -147,7 +184,26 @@ impl<'a> Parts<'a> {
         };
         context.insert("index", &std::collections::BTreeMap::from([("idx", idx), ("off", off)]));
         context.insert("threads", &self.kernel.schedule.threads);
-        context.insert("doubtful", &self.exact.is_some());
+        let settled: Vec<String> = match &self.exact {
+            Some(_) => (0..self.body.doubts.len()).map(|i| format!("settled{i}")).collect(),
+            None => Vec::new(),
+        };
+        context.insert("doubtful", &!settled.is_empty());
+        context.insert("settled", &settled);
+        context.insert("table", &self.table);
         context
     }
+}
+
+/// The ops of a kernel, joined; the first few of a long one.
+fn ops(kernel: &Kernel) -> String {
+    const SHOWN: usize = 4;
+    let mut names: Vec<&str> = kernel.body.iter().take(SHOWN).map(|stmt| stmt.op.name()).collect();
+    if names.is_empty() {
+        names.push("copy");
+    }
+    if kernel.body.len() > SHOWN {
+        names.push("etc");
+    }
+    names.join("_")
 }

@@ -59,6 +59,13 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
     };
     let loads: Vec<Walk> = kernel.loads.iter().map(|load| walk(&load.access)).collect();
     let stores: Vec<Walk> = kernel.stores.iter().map(|store| walk(&store.access)).collect();
+    // A store that is no vector along the innermost axis puts its elements one by one.
+    let apart = |walk: Walk| match walk {
+        Walk::Strided => true,
+        Walk::Scalar | Walk::Uniform => vector > 1,
+        Walk::Column | Walk::Vector => false,
+    };
+    let as_it_is = |store: usize| !apart(stores[store]) && parts.stored(store).is_some_and(|i| loads[i] == Walk::Vector);
 
     // The offsets of the thread's first row, from its coordinates.
     let used = |i: &usize| parts.used(*i) && loads[*i] != Walk::Uniform;
@@ -121,7 +128,7 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
         match walk {
             Walk::Uniform => {
                 prologue.push(format!("const auto {words} = {};", parts.element_at(i, &pointer)));
-                element.extend(parts.unpack(i, &words, "0"));
+                element.extend(parts.unpack(i, &words, "0", as_it_is));
             }
             Walk::Column => {
                 let at = address(&pointer, access, "");
@@ -132,28 +139,28 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
                     ),
                     false => format!("const auto {words} = {whole};"),
                 });
-                element.extend(parts.unpack(i, &words, "e"));
+                element.extend(parts.unpack(i, &words, "e", as_it_is));
             }
             Walk::Vector => {
                 let at = address(&pointer, access, "");
                 prologue.push(declare(bytes.div_ceil(4)));
                 load_whole.push(format!("{in_rows} = {}<{bytes}, {align}>({at});", parts.load_once()));
                 load_some.push(format!("{in_rows} = load_some<{bytes}, {size}>({at}, live);"));
-                element.extend(parts.unpack(i, &in_rows, "e"));
+                element.extend(parts.unpack(i, &in_rows, "e", as_it_is));
             }
             Walk::Scalar => {
                 let at = parts.element_at(i, &address(&pointer, access, ""));
                 prologue.push(declare(size.div_ceil(4)));
                 load_whole.push(format!("{in_rows} = {at};"));
                 load_some.push(format!("{in_rows} = {at};"));
-                element.extend(parts.unpack(i, &in_rows, "0"));
+                element.extend(parts.unpack(i, &in_rows, "0", as_it_is));
             }
             Walk::Strided => {
                 let e = if tail { "min((u32)e, live - 1u)" } else { "e" };
                 let at = parts.element_at(i, &address(&pointer, access, e));
                 strides.push((pointer, access.inner()));
                 element.push(format!("const auto {words} = {at};"));
-                element.extend(parts.unpack(i, &words, "0"));
+                element.extend(parts.unpack(i, &words, "0", as_it_is));
             }
         }
     }
@@ -166,7 +173,7 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
         let size = parts.store_bytes(i);
         let output = &parts.body.outputs[i];
         let (pointer, elements, words) = (names::store(i), names::store_elements(i), names::store_words(i));
-        if matches!(walk, Walk::Strided) || (vector > 1 && matches!(walk, Walk::Scalar | Walk::Uniform)) {
+        if apart(*walk) {
             pointers.push(Param::store(kernel, i, size));
             let at = address(&pointer, access, "e");
             strides.push((pointer.clone(), access.inner()));
@@ -181,10 +188,18 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
         let align = alignment(access, size, wide);
         pointers.push(Param::store(kernel, i, align));
         let at = address(&pointer, access, "");
-        arrays.push(format!("{} {elements}[{vector}];", output.c_type));
-        element.push(format!("{elements}[e] = {};", output.value));
         let constant = if parts.exact.is_some() { "" } else { "const " };
-        packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+        match parts.stored(i).filter(|_| as_it_is(i)) {
+            Some(load) => {
+                let row = if rows > 1 { "[r]" } else { "" };
+                packed.push(format!("{constant}auto {words} = {}{row};", names::load_words(load)));
+            }
+            None => {
+                arrays.push(format!("{} {elements}[{vector}];", output.c_type));
+                element.push(format!("{elements}[e] = {};", output.value));
+                packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+            }
+        }
         store_whole.push(format!("{}<{bytes}, {align}>({at}, {words});", parts.store_once()));
         store_some.push(format!("store_some<{bytes}, {size}>({at}, {words}, live);"));
         exact_stores.push(format!("patch<{size}>({words}, e, {}({elements}1));", output.packer));
@@ -224,7 +239,7 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
     }
     let params = parts.params(pointers, indexer.params);
     let blocks = Blocks::Threads(vec![(count, rows.into()), (inner.clone(), wide)]);
-    Ok(Filled { template: "rows", context, params, blocks, dynamic_shared: 0 })
+    Ok(Filled { name: format!("{}_rows", parts.name()), template: "rows", context, params, blocks, dynamic_shared: 0 })
 }
 
 /// The bytes that every vector's address is a multiple of.

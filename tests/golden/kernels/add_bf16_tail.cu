@@ -132,7 +132,7 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_08dcab3164(
+pw_add_flat_1e560bb73c(
     const bf16* __restrict__ x0,
     const bf16* __restrict__ x1,
     bf16* __restrict__ y0,
@@ -143,6 +143,7 @@ pw_add_flat_08dcab3164(
   const u32 live = count - first < 8u ? (u32)(count - first) : 8u;
   Words<4> x0_w;
   const auto x1_w = load<2, 2>(x1);
+
   if (live == 8u) {
     x0_w = load<16, 16>(x0 + first);
   } else {

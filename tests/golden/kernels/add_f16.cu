@@ -139,7 +139,7 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_14b86244eb(
+pw_add_flat_dad28bd440(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -147,6 +147,7 @@ pw_add_flat_14b86244eb(
 
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
   if (first >= count) return;
+
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
 

@@ -107,7 +107,7 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_940b373f44(
+pw_add_flat_d4a2f8768d(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -121,6 +121,7 @@ pw_add_flat_940b373f44(
 
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
   if (first >= count) return;
+
   const auto x0_w = load<8, 8>(x0 + first);
 
   float y0_e[4];

@@ -153,13 +153,13 @@ __device__ __forceinline__ float pw_fast_rcp(float x) {
   return y;
 }
 
-// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 61 ulp at the ends.
+// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 2 ulp for |x| < 1, 90 at |x| = 88.
 __device__ __forceinline__ float pw_fast_exp(float x) { return pw_fast_exp2(x * 1.44269504f); }
 
-// 1/(1 + exp(-x)). 57 ulp at x = -72.
+// 1/(1 + exp(-x)). 90 ulp at x = -88, less than 4 above -1.
 __device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1.0f + pw_fast_exp(-x)); }
 
-// x*sigmoid(x), 59 ulp; -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
+// x*sigmoid(x); -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
 __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
 
 typedef u32 idx;
@@ -167,7 +167,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_silu_rows_30cb85a2c6(
+pw_add_silu_rows_95eb0e2ec7(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -196,6 +196,7 @@ pw_add_silu_rows_30cb85a2c6(
   const off y0_at = (off)i0 * y0_s0 + (off)i1 * y0_s1;
   Words<4> x0_w;
   Words<1> x1_w;
+
   x0_w = load_once<16, 16>(x0 + x0_at + column);
   x1_w = load<2, 2>(x1 + x1_at);
 

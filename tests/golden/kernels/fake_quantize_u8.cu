@@ -105,7 +105,7 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_quantize_dequantize_flat_6d7d100bb6(
+pw_quantize_dequantize_flat_bf74db25ba(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count,
@@ -117,6 +117,7 @@ pw_quantize_dequantize_flat_6d7d100bb6(
 
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
   if (first >= count) return;
+
   const auto x0_w = load<16, 16>(x0 + first);
 
   float y0_e[4];

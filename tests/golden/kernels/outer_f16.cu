@@ -123,7 +123,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_mul_rows_1ac0db2de6(
+pw_mul_rows_f84de3b9fd(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -144,11 +144,13 @@ pw_mul_rows_1ac0db2de6(
   const off y0_at = (off)i0 * y0_s0;
   Words<1> x0_w[4];
   const auto x1_w = load<16, 16>(x1 + x1_at + column);
+
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     x0_w[r] = load<2, 2>(x0 + x0_at + r);
 
   }
+
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float y0_e[8];

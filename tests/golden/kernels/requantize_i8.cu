@@ -184,7 +184,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_leaky_relu_etc_flat_fd0cf48ef6(
+pw_dequantize_dequantize_add_leaky_relu_etc_flat_8dec367872(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -199,11 +199,12 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_fd0cf48ef6(
 
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
   if (first >= count) return;
+
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
 
   float y0_e[16];
-  u32 doubt = 0u;
+  u32 settled0 = 0u;
 #pragma unroll
   for (int e = 0; e < 16; ++e) {
     const float x0_f = get_i8_as_float(x0_w, e);
@@ -214,15 +215,18 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_fd0cf48ef6(
     const float v3_leaky_relu = v2_add >= 0 ? v2_add : v2_add * 0.1f;
     const float v4_scaled = v3_leaky_relu * v4_inverse;
     const float v4_nearest = nearest(v4_scaled);
+    const float v4_within = fmaf(v4_slope, fabsf(v4_scaled), v4_limit);
     const float v4_quantize = v4_nearest;
-    if (!(fabsf(v4_scaled - v4_nearest) <= fmaf(v4_slope, fabsf(v4_scaled), v4_limit))) doubt |= 1u << e;
+    settled0 = __funnelshift_l(__float_as_uint(fabsf(v4_scaled - v4_nearest) - v4_within), settled0, 1u);
     y0_e[e] = v4_quantize;
   }
   auto y0_w = pack_code_i8(y0_e);
+  // Element 0 has come to be the highest of the 16 bits.
+  u32 doubt = ~(settled0) << 16;
 #pragma unroll 1
   while (doubt != 0u) {  // too near a tie for f32: once more in f64
-    const int e = __ffs(doubt) - 1;
-    doubt &= doubt - 1u;
+    const int e = __clz(doubt);
+    doubt &= ~(0x80000000u >> e);
     const i8 x0_e = get_i8(load<1, 1>(x0 + first + e), 0);
     const i8 x1_e = get_i8(load<1, 1>(x1 + first + e), 0);
     const double v0_dequantize = (double)x0_e * (double)v0_scale;

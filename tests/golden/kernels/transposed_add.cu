@@ -144,7 +144,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_rows_380525a0cc(
+pw_add_rows_d7daa61837(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -166,6 +166,7 @@ pw_add_rows_380525a0cc(
   const off x1_at = (off)i0;
   const off y0_at = (off)i0 * y0_s0;
   Words<4> x0_w;
+
   x0_w = load_once<16, 16>(x0 + x0_at + column);
 
   float y0_e[8];

@@ -1,0 +1,97 @@
+//! Bodies that look up: the host evaluates the kernel once for every code of its one operand, exactly, and a kernel of any
+//! length becomes a load from shared memory.
+
+use super::super::EmitError;
+use super::super::body::{Body, Output};
+use super::super::types::bytes;
+use crate::plan::{Kernel, Table};
+use crate::reference::{Rounding, body};
+use crate::scalar::Scalar;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How a table lies in shared memory, and how an element becomes an index.
+#[derive(Debug, Clone, Serialize)]
+pub struct Staged {
+    /// 16-byte pieces of the whole table.
+    pieces: u64,
+    /// A pointer for each store's part.
+    pointers: Vec<String>,
+    /// The C type of a code.
+    code: &'static str,
+}
+
+impl Staged {
+    /// The line that defines the code of an element, from its words and index.
+    pub fn code(&self, place: &str) -> String {
+        format!("const {0} code = get_{0}({place});", self.code)
+    }
+
+    /// What a kernel's name says of it: not its ops, which are in the table and not in the text.
+    pub fn name(&self, kernel: &Kernel) -> String {
+        let stores: Vec<&str> = kernel.stores.iter().map(|store| store.dtype.name()).collect();
+        let from = kernel.loads.first().map_or("", |load| load.dtype.name());
+        format!("table_{from}_{}", stores.join("_"))
+    }
+}
+
+fn codes(table: Table) -> u64 {
+    match table {
+        Table::Codes8 => 1 << 8,
+        Table::Codes16 => 1 << 16,
+    }
+}
+
+/// The C type of the bits of an element of that many bytes.
+fn raw(size: u64) -> &'static str {
+    match size {
+        1 => "u8",
+        2 => "u16",
+        4 => "u32",
+        _ => "u64",
+    }
+}
+
+/// The body that looks every store's value up, and where its table lies.
+pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> {
+    let unfit = |why: &str| EmitError::Schedule { kernel: kernel.name.clone(), why: why.to_owned() };
+    let [load] = &kernel.loads[..] else { return Err(unfit("a table has one operand")) };
+    let size = bytes(load.dtype);
+    if 1 << (8 * size) != codes(table) {
+        return Err(unfit("the operand's type has another number of codes than the table"));
+    }
+    let mut at = 0;
+    let (mut pointers, mut outputs) = (Vec::new(), Vec::new());
+    for (i, store) in kernel.stores.iter().enumerate() {
+        let size = bytes(store.dtype);
+        let c_type = raw(size);
+        pointers.push(format!("const {c_type}* const table{i} = (const {c_type}*)(staged + {});", at / 16));
+        let packer = format!("pack_{}", 8 * size);
+        outputs.push(Output { value: format!("table{i}[code]"), c_type, packer });
+        at += size * codes(table);
+    }
+    let body = Body {
+        lines: Vec::new(),
+        outputs,
+        params: Vec::new(),
+        native: BTreeSet::from([0]),
+        as_float: BTreeSet::new(),
+        doubts: Vec::new(),
+    };
+    Ok((Staged { pieces: at / 16, pointers, code: raw(size) }, body))
+}
+
+/// The table: for each store its value for every code, in the order of the codes' bits.
+pub fn contents(kernel: &Kernel, table: Table) -> Vec<u8> {
+    let Some(load) = kernel.loads.first() else { return Vec::new() };
+    let mut parts: Vec<Vec<u8>> = vec![Vec::new(); kernel.stores.len()];
+    for code in 0..codes(table) {
+        let x = Scalar::from_bits(load.dtype, code).number();
+        let values = body::eval(kernel, &[x], Rounding::Exact);
+        for ((part, store), value) in parts.iter_mut().zip(&kernel.stores).zip(values) {
+            let bits = Scalar::new(store.dtype, value).bits();
+            part.extend_from_slice(&bits.to_le_bytes()[..bytes(store.dtype) as usize]);
+        }
+    }
+    parts.concat()
+}
