@@ -35,7 +35,8 @@ pub fn cast(x: &str, from: DType, at: Class, to: DType, into: Class, overflow: O
             // Saturated to 32 bits, then wrapped.
             _ => format!("({to})pw_to_int({x})"),
         },
-        _ if from == to => x.to_owned(),
+        // The 8-bit floats with infinities saturate them.
+        _ if from == to && to.bits() > 8 => x.to_owned(),
         Class::F32 => of_float(x, to, into, overflow),
         Class::F64 => of_double(x, to, into, overflow),
     }

@@ -132,24 +132,21 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_1e560bb73c(
+pw_add_flat_12e3501829(
     const bf16* __restrict__ x0,
     const bf16* __restrict__ x1,
     bf16* __restrict__ y0,
     const idx count) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
   if (first >= count) return;
   const u32 live = count - first < 8u ? (u32)(count - first) : 8u;
   Words<4> x0_w;
   const auto x1_w = load<2, 2>(x1);
-
   if (live == 8u) {
     x0_w = load<16, 16>(x0 + first);
   } else {
     x0_w = load_some<16, 2>(x0 + first, live);
   }
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -164,5 +161,4 @@ pw_add_flat_1e560bb73c(
   } else {
     store_some<16, 2>(y0 + first, y0_w, live);
   }
-
 }

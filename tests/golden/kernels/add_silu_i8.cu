@@ -217,7 +217,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_silu_etc_flat_bb65b2328a(
+pw_dequantize_dequantize_add_silu_etc_flat_9bfc514ac8(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -228,13 +228,10 @@ pw_dequantize_dequantize_add_silu_etc_flat_bb65b2328a(
     const float v4_inverse,
     const float v4_limit,
     const float v4_slope) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
   if (first >= count) return;
-
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
-
   float y0_e[16];
   u32 settled0 = 0u;
 #pragma unroll
@@ -270,5 +267,4 @@ pw_dequantize_dequantize_add_silu_etc_flat_bb65b2328a(
     patch<1>(y0_w, e, pack_code_i8(y0_e1));
   }
   store_once<16, 16>(y0 + first, y0_w);
-
 }

@@ -173,7 +173,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_gelu_rows_f8817cc780(
+pw_add_gelu_rows_8e34a4818b(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -183,7 +183,6 @@ pw_add_gelu_rows_f8817cc780(
     const idx rows,
     const off x0_s0,
     const off y0_s0) {
-
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -195,13 +194,10 @@ pw_add_gelu_rows_f8817cc780(
   const off y0_at = (off)i0 * y0_s0;
   Words<4> x0_w[4];
   const auto x1_w = load<16, 16>(x1 + x1_at + column);
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     x0_w[r] = load_once<16, 16>(x0 + x0_at + r * x0_s0 + column);
-
   }
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float y0_e[8];
@@ -215,6 +211,5 @@ pw_add_gelu_rows_f8817cc780(
     }
     const auto y0_w = pack_f16(y0_e);
     store_once<16, 16>(y0 + y0_at + r * y0_s0 + column, y0_w);
-
   }
 }

@@ -107,7 +107,7 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_d4a2f8768d(
+pw_add_flat_523e000eb5(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -118,12 +118,9 @@ pw_add_flat_d4a2f8768d(
     const idx d1,
     const u32 d1_mul,
     const u32 d1_shift) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
   if (first >= count) return;
-
   const auto x0_w = load<8, 8>(x0 + first);
-
   float y0_e[4];
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
@@ -140,5 +137,4 @@ pw_add_flat_d4a2f8768d(
   }
   const auto y0_w = pack_f16(y0_e);
   store<8, 8>(y0 + first, y0_w);
-
 }

@@ -167,7 +167,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_silu_rows_95eb0e2ec7(
+pw_add_silu_rows_b4f101c12f(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -182,7 +182,6 @@ pw_add_silu_rows_95eb0e2ec7(
     const off x0_s1,
     const off y0_s0,
     const off y0_s1) {
-
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -196,10 +195,8 @@ pw_add_silu_rows_95eb0e2ec7(
   const off y0_at = (off)i0 * y0_s0 + (off)i1 * y0_s1;
   Words<4> x0_w;
   Words<1> x1_w;
-
   x0_w = load_once<16, 16>(x0 + x0_at + column);
   x1_w = load<2, 2>(x1 + x1_at);
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -211,5 +208,4 @@ pw_add_silu_rows_95eb0e2ec7(
   }
   const auto y0_w = pack_f16(y0_e);
   store_once<16, 16>(y0 + y0_at + column, y0_w);
-
 }

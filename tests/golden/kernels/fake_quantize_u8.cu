@@ -105,7 +105,7 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_quantize_dequantize_flat_bf74db25ba(
+pw_quantize_dequantize_flat_2e3db32552(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count,
@@ -114,12 +114,9 @@ pw_quantize_dequantize_flat_bf74db25ba(
     const float v0_inverse,
     const float v1_zero,
     const float v1_scale) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
   if (first >= count) return;
-
   const auto x0_w = load<16, 16>(x0 + first);
-
   float y0_e[4];
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
@@ -131,5 +128,4 @@ pw_quantize_dequantize_flat_bf74db25ba(
   }
   const auto y0_w = pack_f32(y0_e);
   store<16, 16>(y0 + first, y0_w);
-
 }

@@ -223,7 +223,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_add_silu_quantize_rows_00d5436fe5(
+pw_dequantize_add_silu_quantize_rows_eae549ecc6(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
@@ -239,7 +239,6 @@ pw_dequantize_add_silu_quantize_rows_00d5436fe5(
     const float v3_limit,
     const float v3_spread,
     const float v3_slope) {
-
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -253,13 +252,10 @@ pw_dequantize_add_silu_quantize_rows_00d5436fe5(
   Words<8> x0_w[4];
   const auto x1_w = load<32, 16>(x1 + x1_at + column);
   const auto x2_w = load<32, 16>(x2 + x2_at + column);
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     x0_w[r] = load_once<32, 16>(x0 + x0_at + r * x0_s0 + column);
-
   }
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float y0_e[8];
@@ -297,6 +293,5 @@ pw_dequantize_add_silu_quantize_rows_00d5436fe5(
       patch<1>(y0_w, e, pack_code_i8(y0_e1));
     }
     store_once<8, 8>(y0 + y0_at + r * y0_s0 + column, y0_w);
-
   }
 }

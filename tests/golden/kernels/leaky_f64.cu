@@ -87,16 +87,13 @@ typedef i32 off;
 
 // Each thread computes one element in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_leaky_relu_flat_c528d61b99(
+pw_leaky_relu_flat_5eb8599954(
     const f64* __restrict__ x0,
     f64* __restrict__ y0,
     const idx count) {
-
   const idx first = (idx)blockIdx.x * 256u + threadIdx.x;
   if (first >= count) return;
-
   const auto x0_w = load<8, 8>(x0 + first);
-
   double y0_e[1];
   {
     constexpr int e = 0;
@@ -106,5 +103,4 @@ pw_leaky_relu_flat_c528d61b99(
   }
   const auto y0_w = pack_f64(y0_e);
   store<8, 8>(y0 + first, y0_w);
-
 }

@@ -123,7 +123,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_mul_rows_f84de3b9fd(
+pw_mul_rows_d21fbcf915(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -132,7 +132,6 @@ pw_mul_rows_f84de3b9fd(
     const u32 columns_shift,
     const idx rows,
     const off y0_s0) {
-
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -144,13 +143,10 @@ pw_mul_rows_f84de3b9fd(
   const off y0_at = (off)i0 * y0_s0;
   Words<1> x0_w[4];
   const auto x1_w = load<16, 16>(x1 + x1_at + column);
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     x0_w[r] = load<2, 2>(x0 + x0_at + r);
-
   }
-
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float y0_e[8];
@@ -163,6 +159,5 @@ pw_mul_rows_f84de3b9fd(
     }
     const auto y0_w = pack_f16(y0_e);
     store_once<16, 16>(y0 + y0_at + r * y0_s0 + column, y0_w);
-
   }
 }

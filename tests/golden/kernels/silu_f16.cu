@@ -162,16 +162,13 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_silu_flat_fdfdc9eeb4(
+pw_silu_flat_539d51d6e5(
     const f16* __restrict__ x0,
     f16* __restrict__ y0,
     const idx count) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
   if (first >= count) return;
-
   const auto x0_w = load_once<16, 16>(x0 + first);
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -181,5 +178,4 @@ pw_silu_flat_fdfdc9eeb4(
   }
   const auto y0_w = pack_f16(y0_e);
   store_once<16, 16>(y0 + first, y0_w);
-
 }

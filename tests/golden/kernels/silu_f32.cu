@@ -131,16 +131,13 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_silu_flat_648eebafe7(
+pw_silu_flat_a71262ff9d(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
   if (first >= count) return;
-
   const auto x0_w = load_once<16, 16>(x0 + first);
-
   float y0_e[4];
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
@@ -150,5 +147,4 @@ pw_silu_flat_648eebafe7(
   }
   const auto y0_w = pack_f32(y0_e);
   store_once<16, 16>(y0 + first, y0_w);
-
 }

@@ -159,18 +159,15 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_silu_mul_flat_f8b3c6c302(
+pw_silu_mul_flat_4ada267891(
     const bf16* __restrict__ x0,
     const bf16* __restrict__ x1,
     bf16* __restrict__ y0,
     const idx count) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
   if (first >= count) return;
-
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -182,5 +179,4 @@ pw_silu_mul_flat_f8b3c6c302(
   }
   const auto y0_w = pack_bf16(y0_e);
   store_once<16, 16>(y0 + first, y0_w);
-
 }

@@ -120,16 +120,13 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_cast_flat_e798ce3804(
+pw_cast_flat_d9a88204e7(
     const f32* __restrict__ x0,
     f8e4m3fn* __restrict__ y0,
     const idx count) {
-
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
   if (first >= count) return;
-
   const auto x0_w = load<32, 16>(x0 + first);
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -139,5 +136,4 @@ pw_cast_flat_e798ce3804(
   }
   const auto y0_w = pack_f8e4m3fn(y0_e);
   store<8, 8>(y0 + first, y0_w);
-
 }

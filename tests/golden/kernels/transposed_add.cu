@@ -144,7 +144,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_rows_d7daa61837(
+pw_add_rows_079d35ca04(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -155,7 +155,6 @@ pw_add_rows_d7daa61837(
     const off x0_s0,
     const off y0_s0,
     const off x1_s1) {
-
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -166,9 +165,7 @@ pw_add_rows_d7daa61837(
   const off x1_at = (off)i0;
   const off y0_at = (off)i0 * y0_s0;
   Words<4> x0_w;
-
   x0_w = load_once<16, 16>(x0 + x0_at + column);
-
   float y0_e[8];
 #pragma unroll
   for (int e = 0; e < 8; ++e) {
@@ -180,5 +177,4 @@ pw_add_rows_d7daa61837(
   }
   const auto y0_w = pack_f16(y0_e);
   store_once<16, 16>(y0 + y0_at + column, y0_w);
-
 }

@@ -1,8 +1,6 @@
 //! The generated texts: goldens, their machine code, and what a model can do to them.
 
-mod kernels;
-
-use kernels::{along, dense, kernel, uniform};
+use crate::build::{self, along, dense, kernel, uniform};
 use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::dtype::DType::*;
@@ -69,12 +67,12 @@ fn cases() -> Vec<(&'static str, Kernel)> {
     let silu = Op::new(&op::SILU);
     cases.push(("silu_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| b.op(silu, &[b.load(0)]))));
     cases.push(("silu_f32", kernel(&[1 << 26], &[(F32, dense)], F32, |b| b.op(silu, &[b.load(0)]))));
-    let swiglu = |b: &mut kernels::Body| {
+    let swiglu = |b: &mut build::Body| {
         let gate = b.op(silu, &[b.load(0)]);
         b.op(Op::new(&op::MUL), &[gate, b.load(1)])
     };
     cases.push(("swiglu_bf16", kernel(&[8192 * 14336], &[(BF16, dense), (BF16, dense)], BF16, swiglu)));
-    let silu_i8 = |b: &mut kernels::Body| {
+    let silu_i8 = |b: &mut build::Body| {
         let x = b.dequantize(b.load(0), 0.05, 0);
         let y = b.dequantize(b.load(1), 0.03, 0);
         let sum = b.op(add, &[x, y]);
@@ -82,12 +80,12 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         b.quantize(y, I8, 0.045, 0)
     };
     cases.push(("add_silu_i8", kernel(&[1 << 26], &[(I8, dense), (I8, dense)], I8, silu_i8)));
-    let bias_gelu = |b: &mut kernels::Body| {
+    let bias_gelu = |b: &mut build::Body| {
         let sum = b.op(add, &[b.load(0), b.load(1)]);
         b.op(Op::new(&op::GELU), &[sum])
     };
     cases.push(("bias_gelu_f16", kernel(&[8192, 16384], &[(F16, dense), (F16, |d| along(d, 1))], F16, bias_gelu)));
-    let bias_silu = |b: &mut kernels::Body| {
+    let bias_silu = |b: &mut build::Body| {
         let sum = b.op(add, &[b.load(0), b.load(1)]);
         b.op(silu, &[sum])
     };
@@ -95,23 +93,23 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         "bias_silu_nchw_f16",
         kernel(&[32, 128, 25600], &[(F16, dense), (F16, |d| along(d, 1))], F16, bias_silu),
     ));
-    let outer = |b: &mut kernels::Body| b.op(Op::new(&op::MUL), &[b.load(0), b.load(1)]);
-    let (row, column): (kernels::Strides, kernels::Strides) = (|d| along(d, 0), |d| along(d, 1));
+    let outer = |b: &mut build::Body| b.op(Op::new(&op::MUL), &[b.load(0), b.load(1)]);
+    let (row, column): (build::Strides, build::Strides) = (|d| along(d, 0), |d| along(d, 1));
     cases.push(("outer_f16", kernel(&[16384, 8192], &[(F16, row), (F16, column)], F16, outer)));
-    let accumulator = |b: &mut kernels::Body| {
+    let accumulator = |b: &mut build::Body| {
         let zero = b.scalar(I32, 0.0);
         let x = b.op(Op::to(&op::DEQUANTIZE, F32), &[b.load(0), b.load(1), zero]);
         let biased = b.op(add, &[x, b.load(2)]);
         let y = b.op(silu, &[biased]);
         b.quantize(y, I8, 0.045, 0)
     };
-    let loads: [(_, kernels::Strides); 3] = [(I32, dense), (F32, column), (F32, column)];
+    let loads: [(_, build::Strides); 3] = [(I32, dense), (F32, column), (F32, column)];
     cases.push(("i32_bias_silu_i8", kernel(&[262144, 256], &loads, I8, accumulator)));
     cases.push((
         "transposed_add",
-        kernel(&[4096, 4096], &[(F16, dense), (F16, kernels::transposed)], F16, |b| b.op(add, &[b.load(0), b.load(1)])),
+        kernel(&[4096, 4096], &[(F16, dense), (F16, build::transposed)], F16, |b| b.op(add, &[b.load(0), b.load(1)])),
     ));
-    let silu_codes = |b: &mut kernels::Body| {
+    let silu_codes = |b: &mut build::Body| {
         let x = b.dequantize(b.load(0), 0.05, 0);
         let y = b.op(silu, &[x]);
         b.quantize(y, I8, 0.045, 0)
