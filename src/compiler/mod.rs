@@ -210,7 +210,7 @@ impl Compiler {
 impl Planned {
     /// The table of each kernel of the plan, in order, where its form reads one.
     pub fn tables(&self) -> Vec<Option<Vec<u8>>> {
-        vec![None; self.sources.len()]
+        self.plan.kernels().map(emit::table_of).collect()
     }
 
     /// Emits a kernel again with 64-bit indices, for sizes that its text can't count.

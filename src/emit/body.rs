@@ -323,7 +323,15 @@ impl Writer<'_> {
         self.line("float", name("within"), &limit);
         let limit = name("within");
         // A NaN of the arithmetic has no sign, and so is in doubt as well.
-        self.body.doubts.push(format!("fabsf({scaled} - {near}) - {limit}"));
+        let mut doubt = format!("fabsf({scaled} - {near}) - {limit}");
+        if !of.is_empty() || relative.as_f64() != 0.0 {
+            // Where the error grows with the operands, a value far beyond the codes may seem to be in doubt. It saturates whatever its
+            // rounding: no code is further from the zero point than the codes' range is wide.
+            let (low, high) = self.kernel.body[i].dtype.int_range().unwrap_or((0, 0));
+            let reach = literal::float((high - low + 2) as f32);
+            doubt = format!("fminf({doubt}, {reach} - {limit} - fabsf({scaled}))");
+        }
+        self.body.doubts.push(doubt);
         near
     }
 

@@ -118,7 +118,11 @@ impl Param {
     }
 
     pub fn table() -> Param {
-        Param { name: "table".into(), c_type: "const uint4* __restrict__".into(), value: ParamValue::Table { align: 16 } }
+        Param {
+            name: "table".into(),
+            c_type: "const uint4* __restrict__".into(),
+            value: ParamValue::Table { align: 16 },
+        }
     }
 
     /// The value at a launch of `kernel` with these sizes.

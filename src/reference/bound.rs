@@ -18,11 +18,11 @@
 //! one says that the exact value lies within the kernel's error of a tie, which is reported and not excused silently.
 //! Where a schedule says that it guards a quantization ([`Rounding::Guarded`]), the code must be exact and no tie is reported; where it
 //! multiplies by the reciprocal of the scale ([`Rounding::Near`]), the operand's interval is widened by what that may err.
-//! A kernel that reads its results from a table that the host computed ([`Form::Table8`], [`Form::Table16`]) must be exact.
+//! A kernel that reads its results from a table that the host computed ([`Schedule::table`](crate::plan::Schedule)) must be exact.
 
 use crate::dtype::DType;
 use crate::op::{Deviation, MAX_ARITY, Op};
-use crate::plan::{Arg, Compute, Form, Kernel, Rounding};
+use crate::plan::{Arg, Compute, Kernel, Rounding};
 use crate::scalar::Number;
 
 /// All values that a kernel may hold where the exact one is `exact`.
@@ -211,7 +211,7 @@ fn last_place(x: f64, in_f64: bool) -> f64 {
 /// # Panics
 /// If the kernel is not valid (see [`body::check`](super::body::check)) or `loads` has not one number for each of its loads.
 pub fn bounds(kernel: &Kernel, loads: &[Number]) -> Vec<Bounded> {
-    let table = matches!(kernel.schedule.form, Form::Table8 { .. } | Form::Table16 { .. });
+    let table = kernel.schedule.table.is_some();
     let mut values: Vec<Interval> = Vec::with_capacity(kernel.body.len());
     let value = |arg: Arg, values: &[Interval]| match arg {
         Arg::Load(i) => Interval::point(loads[i as usize]),
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_table_is_exact() {
         let mut k = silu_int8();
-        k.schedule.form = Form::Table8 { vector: 16 };
+        k.schedule.table = Some(crate::plan::Table::Codes8);
         let near = bounds(&k, &[Number::Float(1.034_871_8), Number::Float(0.0)])[0];
         assert!(!near.near_tie() && near.interval.error() == 0.0);
     }

@@ -122,12 +122,33 @@ impl Call {
         self.device().bind()?;
         let mut parameters: SmallVec<[*mut c_void; 12]> =
             self.words.iter().map(|word| ptr::from_ref(word).cast_mut().cast()).collect();
+        let Geometry { grid, block, shared, dependent } = self.geometry;
+        if !(dependent && self.device().arch().number() >= 90) {
+            // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the
+            // kernel's. The driver copies the parameters before it returns, and does not write through them.
+            return unsafe {
+                sys::cuLaunchKernel(
+                    self.function.raw(),
+                    grid[0],
+                    grid[1],
+                    grid[2],
+                    block[0],
+                    block[1],
+                    block[2],
+                    shared,
+                    stream.raw(),
+                    parameters.as_mut_ptr(),
+                    ptr::null_mut(),
+                )
+            }
+            .result()
+            .map_err(failed("launching a kernel"));
+        }
         let mut attribute = CUlaunchAttribute {
             id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
             pad: [0; 4],
             value: CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
         };
-        let Geometry { grid, block, shared, dependent } = self.geometry;
         let config = CUlaunchConfig {
             gridDimX: grid[0],
             gridDimY: grid[1],
@@ -138,10 +159,9 @@ impl Call {
             sharedMemBytes: shared,
             hStream: stream.raw(),
             attrs: &mut attribute,
-            numAttrs: u32::from(dependent && self.device().arch().number() >= 90),
+            numAttrs: 1,
         };
-        // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the kernel's.
-        // The driver copies the parameters before it returns, and does not write through them.
+        // SAFETY: as above.
         unsafe { sys::cuLaunchKernelEx(&config, self.function.raw(), parameters.as_mut_ptr(), ptr::null_mut()) }
             .result()
             .map_err(failed("launching a kernel"))

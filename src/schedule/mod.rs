@@ -34,7 +34,14 @@ pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Schedule {
     let table = table(kernel, &form);
     if table.is_some() {
         // The host rounds, and no arithmetic is left to choose.
-        return Schedule { form, table, threads, index: index(kernel), traffic: traffic(kernel, target), ..Schedule::default() };
+        return Schedule {
+            form,
+            table,
+            threads,
+            index: index(kernel),
+            traffic: traffic(kernel, target),
+            ..Schedule::default()
+        };
     }
     Schedule {
         form,

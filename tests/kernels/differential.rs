@@ -69,7 +69,9 @@ fn casts_between_all_types() {
 
 #[test]
 fn casts_within_a_body_round() {
-    for (dtype, through) in [(F32, F16), (F32, BF16), (F64, F16), (F64, F32), (F32, F8E4M3FN), (F64, F8E5M2), (I64, BF16)] {
+    for (dtype, through) in
+        [(F32, F16), (F32, BF16), (F64, F16), (F64, F32), (F32, F8E4M3FN), (F64, F8E5M2), (I64, BF16)]
+    {
         let body = |b: &mut Body| {
             let narrow = b.cast(b.load(0), through);
             b.cast(narrow, F64)
@@ -90,7 +92,8 @@ fn quantization_of_exact_operands_is_exact() {
         for (to, zero) in [(I8, 0), (I8, -7), (U8, 0), (U8, 131), (I16, 0), (U16, 500)] {
             for scale in [0.05, 0.5, 1e-3, 3e-39] {
                 let name = format!("quantize {from} to {to} by {scale} at {zero}");
-                let kernel = scheduled(kernel(&[2053], &[(from, dense)], to, |b| b.quantize(b.load(0), to, scale, zero)));
+                let kernel =
+                    scheduled(kernel(&[2053], &[(from, dense)], to, |b| b.quantize(b.load(0), to, scale, zero)));
                 check(&name, &kernel, ROUNDED);
             }
         }
@@ -204,7 +207,9 @@ fn broadcasts_of_every_kind() {
     let first: Strides = |d| along(d, 0);
     let second: Strides = |d| along(d, 1);
     for dtype in [F32, F16, I8] {
-        for domain in [vec![3, 5, 64], vec![3, 5, 49], vec![8, 16, 128], vec![2, 4, 30], vec![1, 7, 1], vec![130, 4, 16]] {
+        for domain in
+            [vec![3, 5, 64], vec![3, 5, 49], vec![8, 16, 128], vec![2, 4, 30], vec![1, 7, 1], vec![130, 4, 16]]
+        {
             for (what, strides) in [("n", first), ("c", second), ("hw", (|d| along(d, 2)) as Strides), ("1", uniform)] {
                 for wide in [false, true] {
                     let mut kernel = scheduled(kernel(&domain, &[(dtype, dense), (dtype, strides)], dtype, add));
@@ -221,8 +226,11 @@ fn broadcasts_of_every_kind() {
 
 #[test]
 fn rows_keep_what_stays() {
-    let strides: [(&str, Strides); 3] =
-        [("columns", |d| along(d, 2)), ("middle", |d| vec![Dim::fixed(d[2].known().unwrap()), Dim::ZERO, Dim::ONE]), ("rows", |d| along(d, 1))];
+    let strides: [(&str, Strides); 3] = [
+        ("columns", |d| along(d, 2)),
+        ("middle", |d| vec![Dim::fixed(d[2].known().unwrap()), Dim::ZERO, Dim::ONE]),
+        ("rows", |d| along(d, 1)),
+    ];
     for (what, strides) in strides {
         for (vector, rows) in [(1, 1), (4, 2), (8, 4), (2, 4)] {
             for inner in [64, 61] {

@@ -102,8 +102,7 @@ pub fn prove(name: &str, kernel: &Kernel, setup: Setup) {
     }
     let table = emit::table_of(kernel).map(|bytes| memory.alloc_from(&bytes, "table"));
     let args = launch.args.iter().map(|arg| argument(*arg, &loads, &stores, table)).collect();
-    let launch =
-        ptx::Launch { grid: launch.grid, block: launch.block, dynamic_shared: launch.dynamic_shared, args };
+    let launch = ptx::Launch { grid: launch.grid, block: launch.block, dynamic_shared: launch.dynamic_shared, args };
     let options = ptx::Options { perturb: setup.perturb, block_conflicts: true, ..ptx::Options::default() };
     ptx::run(entry, &launch, &mut memory, &options).unwrap_or_else(|fault| panic!("{name}: {fault}\n{}", source.text));
 
@@ -148,7 +147,8 @@ fn agrees(found: Scalar, rounded: Number, exact: Number, within: Within) -> bool
         return true;
     }
     let ulp = spacing(found.dtype(), exact);
-    (got - exact).abs() <= within.ulp * ulp + within.absolute || (got.is_infinite() && (exact.abs() >= largest(found.dtype()) - ulp))
+    (got - exact).abs() <= within.ulp * ulp + within.absolute
+        || (got.is_infinite() && (exact.abs() >= largest(found.dtype()) - ulp))
 }
 
 fn largest(dtype: DType) -> f64 {

@@ -101,7 +101,9 @@ impl<'a> Parts<'a> {
     /// True if the kernel needs load `i` at all.
     pub fn used(&self, i: usize) -> bool {
         let mut stores = 0..self.kernel.stores.len();
-        self.body.native.contains(&i) || self.body.as_float.contains(&i) || stores.any(|store| self.stored(store) == Some(i))
+        self.body.native.contains(&i)
+            || self.body.as_float.contains(&i)
+            || stores.any(|store| self.stored(store) == Some(i))
     }
 
     /// The load whose element store `i` stores as it is.

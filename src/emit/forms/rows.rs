@@ -65,7 +65,8 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
         Walk::Scalar | Walk::Uniform => vector > 1,
         Walk::Column | Walk::Vector => false,
     };
-    let as_it_is = |store: usize| !apart(stores[store]) && parts.stored(store).is_some_and(|i| loads[i] == Walk::Vector);
+    let as_it_is =
+        |store: usize| !apart(stores[store]) && parts.stored(store).is_some_and(|i| loads[i] == Walk::Vector);
 
     // The offsets of the thread's first row, from its coordinates.
     let used = |i: &usize| parts.used(*i) && loads[*i] != Walk::Uniform;

@@ -179,7 +179,7 @@ __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& elemen
   }
 }
 
-// x*sigmoid(x); -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
+// x*sigmoid(x), 5.5 ulp; -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
 __device__ __forceinline__ float pw_silu(float x) {
   float e = expf(-fabsf(x));
   return (x < 0.0f ? fmaxf(x, -3.402823466e+38f) * e : x) / (1.0f + e);
@@ -203,13 +203,13 @@ __device__ __forceinline__ float pw_fast_rcp(float x) {
   return y;
 }
 
-// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 2 ulp for |x| < 1, 90 at |x| = 88.
+// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 61 ulp at the ends.
 __device__ __forceinline__ float pw_fast_exp(float x) { return pw_fast_exp2(x * 1.44269504f); }
 
-// 1/(1 + exp(-x)). 90 ulp at x = -88, less than 4 above -1.
+// 1/(1 + exp(-x)). 57 ulp at x = -72.
 __device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1.0f + pw_fast_exp(-x)); }
 
-// x*sigmoid(x); -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
+// x*sigmoid(x), 59 ulp; -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
 __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
 
 typedef u32 idx;
@@ -217,7 +217,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_silu_etc_flat_9bfc514ac8(
+pw_dequantize_dequantize_add_silu_etc_flat_f78bbeb860(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -246,7 +246,7 @@ pw_dequantize_dequantize_add_silu_etc_flat_9bfc514ac8(
     const float v4_nearest = nearest(v4_scaled);
     const float v4_within = fmaf(v4_slope, fabsf(v4_scaled), v4_limit);
     const float v4_quantize = v4_nearest;
-    settled0 = __funnelshift_l(__float_as_uint(fabsf(v4_scaled - v4_nearest) - v4_within), settled0, 1u);
+    settled0 = __funnelshift_l(__float_as_uint(fminf(fabsf(v4_scaled - v4_nearest) - v4_within, 257.0f - v4_within - fabsf(v4_scaled))), settled0, 1u);
     y0_e[e] = v4_quantize;
   }
   auto y0_w = pack_code_i8(y0_e);

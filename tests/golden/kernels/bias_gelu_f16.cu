@@ -154,7 +154,7 @@ __device__ __forceinline__ float pw_fast_rcp(float x) {
 }
 
 // max(x, 0) - |x|*Phi(-|x|), which cancels nowhere. Phi(-a) = exp(-a^2/2)*s*P(s) with s = 1/(1 + 0.36a), P a minimax polynomial
-// of degree 6 for 0 <= a <= 20 (34 relative). The exponent's rounding adds up to 90 at a = 13.
+// of degree 6 for 0 <= a <= 20 (34 relative). With the exponent's rounding 106 ulp at a = 11.
 __device__ __forceinline__ float pw_fast_gelu(float x) {
   float a = fabsf(x);
   float s = pw_fast_rcp(fmaf(0.36f, a, 1.0f));
@@ -173,7 +173,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_gelu_rows_8e34a4818b(
+pw_add_gelu_rows_ad551cba7c(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,

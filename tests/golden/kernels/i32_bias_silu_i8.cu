@@ -185,7 +185,7 @@ __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& elemen
   }
 }
 
-// x*sigmoid(x); -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
+// x*sigmoid(x), 5.5 ulp; -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
 __device__ __forceinline__ float pw_silu(float x) {
   float e = expf(-fabsf(x));
   return (x < 0.0f ? fmaxf(x, -3.402823466e+38f) * e : x) / (1.0f + e);
@@ -209,13 +209,13 @@ __device__ __forceinline__ float pw_fast_rcp(float x) {
   return y;
 }
 
-// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 2 ulp for |x| < 1, 90 at |x| = 88.
+// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 61 ulp at the ends.
 __device__ __forceinline__ float pw_fast_exp(float x) { return pw_fast_exp2(x * 1.44269504f); }
 
-// 1/(1 + exp(-x)). 90 ulp at x = -88, less than 4 above -1.
+// 1/(1 + exp(-x)). 57 ulp at x = -72.
 __device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1.0f + pw_fast_exp(-x)); }
 
-// x*sigmoid(x); -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
+// x*sigmoid(x), 59 ulp; -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
 __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
 
 typedef u32 idx;
@@ -223,7 +223,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_add_silu_quantize_rows_eae549ecc6(
+pw_dequantize_add_silu_quantize_rows_0c3eb523fc(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
@@ -272,7 +272,7 @@ pw_dequantize_add_silu_quantize_rows_eae549ecc6(
       const float v3_nearest = nearest(v3_scaled);
       const float v3_within = fmaf(v3_slope, fabsf(v3_scaled), fmaf(v3_spread, fabsf(v0_dequantize), v3_limit));
       const float v3_quantize = v3_nearest;
-      settled0 = __funnelshift_l(__float_as_uint(fabsf(v3_scaled - v3_nearest) - v3_within), settled0, 1u);
+      settled0 = __funnelshift_l(__float_as_uint(fminf(fabsf(v3_scaled - v3_nearest) - v3_within, 257.0f - v3_within - fabsf(v3_scaled))), settled0, 1u);
       y0_e[e] = v3_quantize;
     }
     auto y0_w = pack_code_i8(y0_e);

@@ -184,7 +184,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_leaky_relu_etc_flat_7e4810e8a0(
+pw_dequantize_dequantize_add_leaky_relu_etc_flat_f5baf14880(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -214,7 +214,7 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_7e4810e8a0(
     const float v4_nearest = nearest(v4_scaled);
     const float v4_within = fmaf(v4_slope, fabsf(v4_scaled), v4_limit);
     const float v4_quantize = v4_nearest;
-    settled0 = __funnelshift_l(__float_as_uint(fabsf(v4_scaled - v4_nearest) - v4_within), settled0, 1u);
+    settled0 = __funnelshift_l(__float_as_uint(fminf(fabsf(v4_scaled - v4_nearest) - v4_within, 257.0f - v4_within - fabsf(v4_scaled))), settled0, 1u);
     y0_e[e] = v4_quantize;
   }
   auto y0_w = pack_code_i8(y0_e);

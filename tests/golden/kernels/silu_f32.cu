@@ -116,7 +116,7 @@ __device__ __forceinline__ Words<V> pack_f32(const float (&y)[V]) {
   return r;
 }
 
-// x*sigmoid(x); -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
+// x*sigmoid(x), 5.5 ulp; -0 at -inf. Below x = -87, e is denormal and its error times x is up to 55*2^-149.
 __device__ __forceinline__ float pw_silu(float x) {
   float e = expf(-fabsf(x));
   return (x < 0.0f ? fmaxf(x, -3.402823466e+38f) * e : x) / (1.0f + e);
@@ -131,7 +131,7 @@ typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_silu_flat_a71262ff9d(
+pw_silu_flat_bad87f9818(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count) {

@@ -145,13 +145,13 @@ __device__ __forceinline__ float pw_fast_rcp(float x) {
   return y;
 }
 
-// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 2 ulp for |x| < 1, 90 at |x| = 88.
+// exp(x) = 2^(x*log2(e)). The product's rounding grows with |x|: 61 ulp at the ends.
 __device__ __forceinline__ float pw_fast_exp(float x) { return pw_fast_exp2(x * 1.44269504f); }
 
-// 1/(1 + exp(-x)). 90 ulp at x = -88, less than 4 above -1.
+// 1/(1 + exp(-x)). 57 ulp at x = -72.
 __device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1.0f + pw_fast_exp(-x)); }
 
-// x*sigmoid(x); -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
+// x*sigmoid(x), 59 ulp; -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
 __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
 
 typedef u32 idx;
@@ -159,7 +159,7 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_silu_mul_flat_4ada267891(
+pw_silu_mul_flat_9223f6ef38(
     const bf16* __restrict__ x0,
     const bf16* __restrict__ x1,
     bf16* __restrict__ y0,
