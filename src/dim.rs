@@ -130,7 +130,7 @@ impl Dim {
             return Some(Dim::ONE);
         }
         let mut divisor = other.all_terms();
-        let ((by, coefficient), None) = (divisor.next()?, divisor.next()) else { return None };
+        let ((by, coefficient), None) = (divisor.next()?, divisor.next()) else { return self.div_by_sum(other) };
         let (mut constant, mut terms) = (0, BTreeMap::new());
         for (monomial, c) in self.all_terms() {
             if c.checked_rem(coefficient)? != 0 {
@@ -149,6 +149,19 @@ impl Dim {
         Some(Dim::build(constant, terms))
     }
 
+    /// The quotient of an exact division by a sum, if it is one term: `(3·h·w + 3·w) / (h + 1) = 3·w`.
+    fn div_by_sum(&self, other: &Dim) -> Option<Dim> {
+        let (monomial, c) = self.all_terms().next()?;
+        let one = |monomial: &[Atom], c: i64| match monomial {
+            [] => Dim::fixed(c),
+            _ => Dim { constant: 0, terms: vec![(monomial.to_vec(), c)] },
+        };
+        other.all_terms().find_map(|(by, by_c)| {
+            let quotient = one(monomial, c).div_exact(&one(by, by_c))?;
+            (quotient.mul(other).as_ref() == Ok(self)).then_some(quotient)
+        })
+    }
+
     /// ⌊self / other⌋; `other` must not be zero.
     pub fn floor_div(&self, other: &Dim) -> Result<Dim, DimError> {
         if other.is(0) {
@@ -160,14 +173,47 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.known(), other.known()) {
             return Ok(Dim::fixed(floor(a, b)));
         }
-        if let Some(divisor) = other.known().filter(|d| *d > 0) {
-            // Common factors go, so that ⌊6h/4⌋ and ⌊3h/2⌋ are one.
-            let common = Dim::fixed(gcd(self.known_divisor(), divisor.unsigned_abs()) as i64);
-            if let (false, Some(a), Some(b)) = (common.is(1), self.div_exact(&common), other.div_exact(&common)) {
-                return Ok(Dim::atom(Atom::Floor(Arc::new(a), Arc::new(b))));
-            }
+        match other.known() {
+            Some(by) if by > 0 => self.floor_div_known(by),
+            _ => Ok(Dim::atom(Atom::Floor(Arc::new(self.clone()), Arc::new(other.clone())))),
         }
-        Ok(Dim::atom(Atom::Floor(Arc::new(self.clone()), Arc::new(other.clone()))))
+    }
+
+    /// ⌊self / by⌋ in a short form, so that the sizes behind a stack of strided convolutions stay readable and compare equal:
+    /// whole multiples are taken out, `⌊(4·n + 3)/2⌋ = 2·n + 1`, fractions reduced, and `⌊(⌊a/m⌋ + n)/by⌋ = ⌊(a + n·m)/(m·by)⌋`.
+    fn floor_div_known(&self, by: i64) -> Result<Dim, DimError> {
+        let mut whole = BTreeMap::new();
+        let mut rest = BTreeMap::new();
+        for (monomial, c) in &self.terms {
+            match c % by {
+                0 => whole.insert(monomial.clone(), c / by),
+                _ => rest.insert(monomial.clone(), *c),
+            };
+        }
+        let whole = Dim::build(floor(self.constant, by), whole);
+        if rest.is_empty() {
+            return Ok(whole);
+        }
+        // Common factors go, so that ⌊6h/4⌋ and ⌊3h/2⌋ are one; what is left of the constant can't reach a whole more.
+        let common = rest.values().fold(by.unsigned_abs(), |g, c| gcd(g, c.unsigned_abs())) as i64;
+        let by = by / common;
+        let rest = rest.into_iter().map(|(monomial, c)| (monomial, c / common)).collect();
+        let rest = Dim::build(self.constant.rem_euclid(by * common) / common, rest);
+        let nested = match rest.terms.as_slice() {
+            [(monomial, 1)] => match monomial.as_slice() {
+                [Atom::Floor(a, m)] => m.known().filter(|m| *m > 0).map(|m| (a, m)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let quotient = match nested {
+            Some((a, m)) => {
+                let moved = a.add(&Dim::fixed(rest.constant).mul(&Dim::fixed(m))?)?;
+                moved.floor_div(&Dim::fixed(m).mul(&Dim::fixed(by))?)?
+            }
+            None => Dim::atom(Atom::Floor(Arc::new(rest), Arc::new(Dim::fixed(by)))),
+        };
+        whole.add(&quotient)
     }
 
     /// ⌈self / other⌉; `other` must be positive.

@@ -41,6 +41,12 @@ proptest! {
         prop_assert_eq!(a.larger(&b).unwrap().eval_signed(&s).unwrap(), x.max(y));
         prop_assert_eq!(a.floor_div(&Dim::fixed(4)).unwrap().eval_signed(&s).unwrap(), x.div_euclid(4));
         prop_assert_eq!(a.bind(&s).unwrap().known(), Some(x));
+        let halves = a.floor_div(&Dim::fixed(3)).unwrap().add(&b).unwrap().floor_div(&Dim::fixed(2)).unwrap();
+        prop_assert_eq!(halves.eval_signed(&s).unwrap(), (x.div_euclid(3) + y).div_euclid(2));
+        let product = a.mul(&b).unwrap();
+        if let (Some(q), true) = (product.div_exact(&b), y != 0) {
+            prop_assert_eq!(q.eval_signed(&s).unwrap() * y, x * y);
+        }
         prop_assert!(a.lower_bound(&|name| s[name] as i64).is_none_or(|least| least <= x));
         prop_assert!(a.lower_bound(&|_| 0).is_none_or(|least| least <= x));
         if let (Some(q), true) = (a.div_exact(&b), y != 0) {
@@ -62,6 +68,20 @@ fn canonical_forms_compare_equal() {
     assert_eq!(b.mul(&Dim::fixed(6)).unwrap().div_exact(&Dim::fixed(2)).unwrap().to_string(), "3*batch");
     assert_eq!(b.mul(&Dim::fixed(24)).unwrap().known_divisor(), 24);
     assert_eq!(Dim::fixed(7).ceil_div(&Dim::fixed(2)).unwrap(), Dim::fixed(4));
+}
+
+#[test]
+fn sizes_behind_strided_convolutions_stay_short() {
+    let half = |d: &Dim| d.sub(&Dim::ONE).unwrap().floor_div(&Dim::fixed(2)).unwrap().add(&Dim::ONE).unwrap();
+    let h = Dim::symbol("h");
+    let deep = half(&half(&half(&h)));
+    assert_eq!(deep.to_string(), "floor((h + 7)/(8))");
+    let again = deep.mul(&Dim::fixed(4)).unwrap().add(&Dim::fixed(3)).unwrap().floor_div(&Dim::fixed(2)).unwrap();
+    assert_eq!(again.to_string(), "2*floor((h + 7)/(8)) + 1");
+    let area = again.mul(&half(&Dim::symbol("w"))).unwrap();
+    let three = area.mul(&Dim::fixed(3)).unwrap();
+    assert_eq!(three.div_exact(&area), Some(Dim::fixed(3)));
+    assert_eq!(area.mul(&h).unwrap().div_exact(&area), Some(h));
 }
 
 #[test]

@@ -329,10 +329,11 @@ fn segments(from: &Shape, to: &Shape) -> Vec<(std::ops::Range<usize>, std::ops::
         take(from, &mut i, &mut p);
         take(to, &mut j, &mut q);
         while p != q && (i > 0 || j > 0) {
-            // Grow the smaller product, as far as divisibility tells which that is, else both.
-            let (p_divides, q_divides) = (q.div_exact(&p).is_some(), p.div_exact(&q).is_some());
-            let grow_p = i > 0 && (j == 0 || p_divides || !q_divides);
-            let grow_q = j > 0 && (i == 0 || !p_divides);
+            // The smaller product grows. Which one that is for sizes not known is a guess: a wrong one makes a run longer than need
+            // be, never wrong.
+            let (p_size, q_size) = (guess(&p), guess(&q));
+            let grow_p = i > 0 && (j == 0 || p_size <= q_size);
+            let grow_q = j > 0 && (i == 0 || p_size >= q_size);
             if grow_p {
                 take(from, &mut i, &mut p);
             }
@@ -343,4 +344,13 @@ fn segments(from: &Shape, to: &Shape) -> Vec<(std::ops::Range<usize>, std::ops::
         pairs.push((i..i_end, j..j_end));
     }
     pairs
+}
+
+/// A size to compare unknown dimensions by.
+fn guess(dim: &Dim) -> i64 {
+    const SYMBOL: u64 = 1009;
+    let mut symbols = std::collections::BTreeSet::new();
+    dim.symbols(&mut symbols);
+    let sizes = symbols.into_iter().map(|s| (s, SYMBOL)).collect();
+    dim.eval_signed(&sizes).unwrap_or(i64::MAX)
 }

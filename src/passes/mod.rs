@@ -7,6 +7,7 @@
 mod affine;
 mod algebra;
 mod casts;
+mod concats;
 mod cse;
 mod dead_code;
 mod fold_constants;
@@ -46,6 +47,7 @@ pub static PASSES: &[Pass] = &[
     algebra::PASS,
     patterns::PASS,
     affine::PASS,
+    concats::PASS,
 ];
 
 /// What a caller can choose.

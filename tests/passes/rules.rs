@@ -441,3 +441,26 @@ fn scales_and_shifts_merge_within_their_bound() {
     b.output("y", y);
     assert_eq!(simplify(b).2.count("mul_mul"), 0);
 }
+
+#[test]
+fn ops_move_above_the_concatenation_they_read() {
+    let f = DType::F32;
+    let mut b = Builder::new("g");
+    let (x, w) = (b.input("x", f, shape!["n", 3, 4]), b.input("w", f, shape!["n", 2, 4]));
+    let both = view(&mut b, &[x, w], f, View::Concat { axis: 1 }, shape!["n", 5, 4]);
+    let scale = b.constant("scale", Tensor::from_slice(&[5, 1], &[1.5f32, -2.0, 3.25, 0.5, 7.0]).unwrap());
+    let row = b.constant("row", Tensor::from_slice(&[4], &[1.0f32, 2.0, 3.0, 4.0]).unwrap());
+    let y = b.mul(both, scale);
+    let y = b.add(y, row);
+    let codes = b.quantize(y, 0.1, 3, DType::I8);
+    b.output("codes", codes);
+    let (before, after, report) = simplify(b);
+    assert_eq!(report.count("op_of_concat"), 3);
+    let kinds = kinds(&after);
+    let quantizes = kinds.iter().filter(|k| *k == "quantize.i8").count();
+    assert_eq!((quantizes, kinds.last().map(String::as_str), kinds.len()), (2, Some("concat"), 7), "{kinds:?}");
+    let mut random = Random::new(3);
+    let inputs = [("x".to_string(), random.tensor(f, &[2, 3, 4])), ("w".to_string(), random.tensor(f, &[2, 2, 4]))];
+    assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
+    assert_eq!(after.outputs()[0].0, "codes");
+}

@@ -253,3 +253,13 @@ fn attention_heads_are_transposed_by_the_store() {
     n.output("y", t);
     only(&golden("attention_heads", &n.graph()));
 }
+
+#[test]
+fn the_built_in_int8_block_moves_codes() {
+    let mut graph = pointweld::demo::c3_block().unwrap();
+    pointweld::passes::run(&mut graph, &Default::default(), |_, _, _| {}).unwrap();
+    let p = golden("c3_int8", &graph);
+    // The branches of the concatenation quantize their own parts of it.
+    assert!(p.kernels().all(|k| !k.body.is_empty()), "{p}");
+    assert!(p.kernels().any(|k| k.name.contains("add") && k.name.contains("quantize")), "{p}");
+}

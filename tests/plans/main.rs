@@ -6,6 +6,7 @@ mod random_graph;
 mod decisions;
 mod goldens;
 mod graphs;
+mod models;
 mod pins;
 mod random;
 mod size;
