@@ -1,8 +1,8 @@
 //! Measures compiled graphs on a GPU: time a run by replays of a CUDA graph over rotated buffers, time a launch on the host, and
 //! whether what was computed is right.
 //!
-//! The protocol: inputs are random; a CUDA graph holds [`RUNS`] runs that go round several sets of buffers, so that large tensors do not stay
-//! in the L2 cache; the figure is the median of [`REPLAYS`] replays by the GPU's own clock. A sample of the outputs is compared with the
+//! The protocol: inputs are random; a CUDA graph holds ten runs that go round several sets of buffers, so that large tensors do not stay
+//! in the L2 cache; the figure is the median of 15 replays by the GPU's own clock. A sample of the outputs is compared with the
 //! exact result and the stated bound.
 
 mod check;

@@ -1,10 +1,10 @@
 //! Cuts a graph into groups and writes the [`Plan`]: which nodes one kernel computes, what it loads and stores and how, and
 //! for every edge the reason why it was fused or not.
 //!
-//! The work in one sentence a file: [`facts`] says what each node is to fusion; [`grow`] puts kernels together from the outputs
-//! toward the inputs, asking [`cost`] what is cheaper, [`cone`] what a value takes to compute again and [`depend`] whether a
-//! cycle would close; [`index`] keeps the affine map of every value through views; [`lower`] and [`coalesce`] write each kernel down;
-//! [`assemble`] orders the steps; [`decide`] explains.
+//! The work in one sentence a file: `facts` says what each node is to fusion; `grow` puts kernels together from the outputs
+//! toward the inputs, asking `cost` what is cheaper, `cone` what a value takes to compute again and `depend` whether a
+//! cycle would close; `index` keeps the affine map of every value through views; `lower` and `coalesce` write each kernel down;
+//! `assemble` orders the steps; `decide` explains.
 //!
 //! **No cycle, by construction.** A kernel is a unit of a dependence graph with the nodes that stay nodes. An edge is added only when a
 //! value is given its one writer, and at that moment all of the value's readers are known, because users come before producers;
