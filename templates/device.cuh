@@ -492,12 +492,14 @@ __device__ __forceinline__ u32 saturate_pack_u16(float a, float b) {
   return __byte_perm(x, y, 0x5410u);
 }
 
-// q * scale rounded once, or nearly: a float holds no more than 24 of an i32's bits, so the high and low halves go apart. The low half
-// is the remainder nearest to zero: a small q has no high half, and loses nothing by a difference of large numbers.
+// q * scale, rounded once, or nearly. A float holds 24 bits of an integer; a larger one goes in two halves, the low one nearest to zero.
 __device__ __forceinline__ float scale_i32(i32 q, float scale) {
+  const float whole = (float)q * scale;
   const i32 high = (q >> 16) + ((q >> 15) & 1);
   const i32 low = (i32)((u32)q - ((u32)high << 16));
-  return fmaf((float)high * 65536.0f, scale, (float)low * scale);
+  const float halves = fmaf((float)high * 65536.0f, scale, (float)low * scale);
+  // An infinite scale would cancel itself between the halves.
+  return (u32)q + 16777216u > 33554432u && fabsf(whole) < __int_as_float(0x7f800000) ? halves : whole;
 }
 
 // A vector's elements into the words that memory has.

@@ -13,8 +13,7 @@ fn proofs(formula: &str, arch: Arch, edit: impl Fn(String) -> String) -> Vec<Pro
     let tables = planned.tables();
     let kernels = planned.plan.kernels().zip(&planned.sources).zip(&tables);
     let one = |((kernel, source), table): ((_, &pointweld::emit::KernelSource), &Option<Vec<u8>>)| {
-        let request =
-            Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
+        let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
         let ptx = String::from_utf8(toolchain.compile(&request).unwrap().bytes).unwrap();
         prove(kernel, source, &edit(ptx), table.as_deref(), &Options { samples: 3000, seed: 5 })
     };

@@ -155,9 +155,14 @@ __device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float
 #endif
 }
 
-// q * scale rounded once, or nearly: a float holds no more than 24 of an i32's bits, so the high and low halves go apart.
+// q * scale, rounded once, or nearly. A float holds 24 bits of an integer; a larger one goes in two halves, the low one nearest to zero.
 __device__ __forceinline__ float scale_i32(i32 q, float scale) {
-  return fmaf((float)(q >> 16) * 65536.0f, scale, (float)(q & 0xffff) * scale);
+  const float whole = (float)q * scale;
+  const i32 high = (q >> 16) + ((q >> 15) & 1);
+  const i32 low = (i32)((u32)q - ((u32)high << 16));
+  const float halves = fmaf((float)high * 65536.0f, scale, (float)low * scale);
+  // An infinite scale would cancel itself between the halves.
+  return (u32)q + 16777216u > 33554432u && fabsf(whole) < __int_as_float(0x7f800000) ? halves : whole;
 }
 
 // A vector's elements into the words that memory has.
@@ -223,7 +228,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_add_silu_quantize_rows_0c3eb523fc(
+pw_dequantize_add_silu_quantize_rows_f7f7eecd23(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
