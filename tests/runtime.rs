@@ -141,7 +141,7 @@ fn what_does_not_fit_is_refused() {
     assert!(out_of_bounds(buffer.slice(16, 1).unwrap_err()));
     assert!(out_of_bounds(buffer.slice(u64::MAX, 2).unwrap_err()));
     assert!(out_of_bounds(buffer.download_tensor(&stream, DType::F32, &[5]).unwrap_err()));
-    assert!(out_of_bounds(buffer.copy_from(&stream, &buffer.slice(8, 4).unwrap()).unwrap_err()));
+    assert!(out_of_bounds(buffer.copy_from(&stream, &buffer.slice(2, 8).unwrap()).unwrap_err()));
     assert!(matches!(device.alloc(1 << 60).unwrap_err(), DeviceError::OutOfMemory { .. }));
     let empty = device.alloc(0).unwrap();
     empty.zero(&stream).unwrap();
