@@ -37,7 +37,7 @@ disassembler: ## Fetch nvdisasm and cuobjdump into .cache/disassembler (pinned, 
 
 .PHONY: models
 models: ## Fetch the models and node tests that the tests use into .cache (pinned).
-	@python3 scripts/fetch_models.py permissive backend
+	@python3 scripts/fetch_models.py permissive extra backend
 
 .PHONY: doc
 doc: ## Build the documentation: the crate's page is the specification.
