@@ -95,6 +95,7 @@ impl Writer<'_> {
     /// An argument in the class that computes its type.
     fn arg(&mut self, arg: Arg) -> String {
         match arg {
+            Arg::Product => names::PRODUCT.to_owned(),
             Arg::Load(i) => {
                 self.body.native.insert(i as usize);
                 names::element(i as usize)

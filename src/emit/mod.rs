@@ -62,6 +62,10 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             return Err(EmitError::UnsupportedType { kernel: kernel.name.clone(), dtype });
         }
     }
+    if kernel.product.is_some() {
+        let why = format!("{:?} has no main loop for its product", kernel.schedule.form);
+        return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
+    }
     let parts = Parts::new(kernel)?;
     let filled = match &kernel.schedule.form {
         Form::Flat { vector } => forms::flat(&parts, *vector)?,

@@ -25,6 +25,9 @@ pub fn element_as_float(i: usize) -> String {
     format!("x{i}_f")
 }
 
+/// The accumulator of one element of a product.
+pub const PRODUCT: &str = "acc_e";
+
 /// The pointer to the result of store `i`.
 pub fn store(i: usize) -> String {
     format!("y{i}")

@@ -43,6 +43,7 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         name: String::new(),
         origin: Vec::new(),
         domain: space.extents.clone(),
+        product: None,
         loads: Vec::new(),
         body: Vec::new(),
         stores: Vec::new(),

@@ -10,11 +10,13 @@ mod decision;
 pub mod layout;
 mod moved;
 mod print;
+mod product;
 mod schedule;
 mod storage;
 
 pub use decision::{Decision, Reason, Verdict};
 pub use moved::Moved;
+pub use product::{Contraction, Operand, Product};
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
 
@@ -92,6 +94,9 @@ pub struct Kernel {
     pub origin: Vec<Origin>,
     /// The extents of the iteration space, outermost first, adjacent axes merged where every access allows.
     pub domain: Vec<Dim>,
+    /// The main loop of a kernel that is welded onto a matrix product or convolution; `None` for one that is pointwise alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<Box<Product>>,
     pub loads: Vec<Load>,
     /// In SSA order: a statement's arguments come before it.
     pub body: Vec<Stmt>,
@@ -138,6 +143,8 @@ pub struct Stmt {
 #[serde(rename_all = "snake_case")]
 pub enum Arg {
     Load(u32),
+    /// The accumulator of the kernel's [`Product`].
+    Product,
     Stmt(u32),
     Const(Scalar),
 }
@@ -160,6 +167,7 @@ impl Kernel {
     pub fn arg_dtype(&self, arg: Arg) -> DType {
         match arg {
             Arg::Load(i) => self.loads[i as usize].dtype,
+            Arg::Product => self.product.as_ref().map_or(DType::F32, |product| product.accumulator),
             Arg::Stmt(i) => self.body[i as usize].dtype,
             Arg::Const(scalar) => scalar.dtype(),
         }

@@ -1,6 +1,6 @@
 //! What a plan's kernels move through memory.
 
-use super::{Access, Kernel, Plan};
+use super::{Access, Contraction, Kernel, Plan, Product};
 use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ impl Kernel {
             let varying = self.domain.iter().zip(&access.strides).filter(|(_, stride)| !stride.is(0));
             varying.map(|(extent, _)| extent).try_fold(Dim::ONE, |n, d| n.mul(d))
         };
+        if let Some(product) = &self.product {
+            product.moved(&mut moved)?;
+        }
         for load in &self.loads {
             moved.add(load.dtype, &touched(&load.access)?)?;
         }
@@ -43,6 +46,27 @@ impl Kernel {
             moved.add(store.dtype, &touched(&store.access)?)?;
         }
         Ok(moved)
+    }
+}
+
+impl Product {
+    /// Adds the bytes of both factors.
+    fn moved(&self, moved: &mut Moved) -> Result<(), DimError> {
+        let (a, b) = match &self.contraction {
+            Contraction::Matrix { batch, m, n, k, a, b } => {
+                let touched = |access: &Access, inner: [&Dim; 2]| {
+                    let extents = batch.iter().chain(inner).zip(&access.strides);
+                    extents.filter(|(_, stride)| !stride.is(0)).try_fold(Dim::ONE, |n, (d, _)| n.mul(d))
+                };
+                (touched(a, [m, k])?, touched(b, [k, n])?)
+            }
+            Contraction::Conv { images, input, channels, filters, .. } => {
+                let pixels = input.iter().try_fold(images.clone(), |n, d| n.mul(d))?;
+                (pixels.mul(channels)?, filters.mul(&self.contraction.depth()?)?)
+            }
+        };
+        moved.add(self.a.dtype, &a)?;
+        moved.add(self.b.dtype, &b)
     }
 }
 

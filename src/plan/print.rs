@@ -1,6 +1,7 @@
 //! A plan as text: one line a load, statement, store and decision.
 
-use super::{Access, Arg, BufferId, Decision, Kernel, Plan, Role, Step, Verdict};
+use super::{Access, Arg, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Step, Verdict};
+use crate::dim::Dim;
 use crate::name::Shown;
 use std::fmt;
 
@@ -56,6 +57,9 @@ impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let extents: Vec<String> = self.domain.iter().map(ToString::to_string).collect();
         writeln!(f, "kernel {} over ({})", self.name, extents.join(", "))?;
+        if let Some(product) = &self.product {
+            writeln!(f, "  {product}")?;
+        }
         for (i, load) in self.loads.iter().enumerate() {
             writeln!(f, "  x{i}: {} = b{}{}", load.dtype, load.buffer.0, load.access)?;
         }
@@ -67,6 +71,29 @@ impl fmt::Display for Kernel {
             writeln!(f, "  b{}{} = {}", store.buffer.0, store.access, store.value)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Product {
+    /// `acc: f32 = Σ_k b0[64*i0 + i1] · b1[i0 + 64*i1], k < 64`: the accesses' axes are (batch…, i, k) and (batch…, k, j).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (a, b) = (self.a.buffer.0, self.b.buffer.0);
+        let sizes = |sizes: &[Dim]| sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+        write!(f, "acc: {} = ", self.accumulator)?;
+        match &self.contraction {
+            Contraction::Matrix { k, a: at, b: by, .. } => write!(f, "Σ_k b{a}{at} · b{b}{by}, k < {k}"),
+            Contraction::Conv { input, output, channels, filters, conv, pad, .. } => write!(
+                f,
+                "conv(b{a}, b{b}) of {} {channels} to {} {filters}, kernel {:?}, strides {:?}, dilations {:?}, pads {:?} of {pad}, groups {}",
+                sizes(input),
+                sizes(output),
+                conv.kernel,
+                conv.strides,
+                conv.dilations,
+                conv.pads,
+                conv.groups
+            ),
+        }
     }
 }
 
@@ -88,6 +115,7 @@ impl fmt::Display for Arg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Arg::Load(i) => write!(f, "x{i}"),
+            Arg::Product => f.write_str("acc"),
             Arg::Stmt(i) => write!(f, "v{i}"),
             Arg::Const(scalar) => write!(f, "{scalar}"),
         }

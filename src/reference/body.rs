@@ -11,7 +11,8 @@ use crate::scalar::Number;
 /// [`Kernel::stores`].
 ///
 /// # Panics
-/// If the kernel is not valid (see [`check`]) or `loads` has not one number for each of its loads.
+/// If the kernel is not valid (see [`check`]) or `loads` has not one number for each of its loads and, if it has a product, the
+/// accumulator as the last.
 pub fn eval(kernel: &Kernel, loads: &[Number], mode: Rounding) -> Vec<Number> {
     let statements = statements(kernel, loads, mode);
     let store = |store: &crate::plan::Store| value(store.value, loads, &statements).rounded_to(store.dtype);
@@ -39,6 +40,7 @@ pub fn statements(kernel: &Kernel, loads: &[Number], mode: Rounding) -> Vec<Numb
 fn value(arg: Arg, loads: &[Number], statements: &[Number]) -> Number {
     match arg {
         Arg::Load(i) => loads[i as usize],
+        Arg::Product => loads[loads.len() - 1],
         Arg::Stmt(i) => statements[i as usize],
         Arg::Const(scalar) => scalar.number(),
     }
@@ -49,6 +51,7 @@ fn value(arg: Arg, loads: &[Number], statements: &[Number]) -> Number {
 pub fn check(kernel: &Kernel) -> Result<(), KernelError> {
     let ordered = |stmt: usize, arg: &Arg| match arg {
         Arg::Load(i) => (*i as usize) < kernel.loads.len(),
+        Arg::Product => kernel.product.is_some(),
         Arg::Stmt(i) => (*i as usize) < stmt,
         Arg::Const(_) => true,
     };
@@ -76,7 +79,7 @@ pub fn check(kernel: &Kernel) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// [`eval`] for `n` tuples at once, one column a load; the stored columns are not yet rounded to their types.
+/// [`eval`] for `n` tuples at once, one column a load and, last, one of the accumulators if the kernel has a product; the stored columns are not yet rounded to their types.
 pub(super) fn columns(kernel: &Kernel, loads: &[Column], n: usize, mode: Rounding) -> Vec<Column> {
     let mut results: Vec<Column> = Vec::with_capacity(kernel.body.len());
     for stmt in &kernel.body {
@@ -108,6 +111,7 @@ impl Source<'_> {
 fn source<'a>(arg: Arg, loads: &'a [Column], statements: &'a [Column], n: usize) -> Source<'a> {
     match arg {
         Arg::Load(i) => Source::Computed(&loads[i as usize]),
+        Arg::Product => Source::Computed(&loads[loads.len() - 1]),
         Arg::Stmt(i) => Source::Computed(&statements[i as usize]),
         Arg::Const(scalar) => Source::Constant(Column::splat(scalar.number(), n)),
     }

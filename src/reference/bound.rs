@@ -211,10 +211,20 @@ fn last_place(x: f64, in_f64: bool) -> f64 {
 /// # Panics
 /// If the kernel is not valid (see [`body::check`](super::body::check)) or `loads` has not one number for each of its loads.
 pub fn bounds(kernel: &Kernel, loads: &[Number]) -> Vec<Bounded> {
+    let product = kernel.product.as_ref().and(loads.last());
+    bounds_of_product(kernel, loads, Interval::point(product.copied().unwrap_or(Number::Int(0))))
+}
+
+/// [`bounds`] of a kernel with a product, whose accumulator lies within `product`.
+///
+/// # Panics
+/// As [`bounds`].
+pub fn bounds_of_product(kernel: &Kernel, loads: &[Number], product: Interval) -> Vec<Bounded> {
     let table = kernel.schedule.table.is_some();
     let mut values: Vec<Interval> = Vec::with_capacity(kernel.body.len());
     let value = |arg: Arg, values: &[Interval]| match arg {
         Arg::Load(i) => Interval::point(loads[i as usize]),
+        Arg::Product => product,
         Arg::Stmt(i) => values[i as usize],
         Arg::Const(scalar) => Interval::point(scalar.number()),
     };
@@ -284,6 +294,7 @@ mod tests {
             name: "k".into(),
             origin: vec![],
             domain: vec![],
+            product: None,
             loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: access.clone() }; 2],
             stores: vec![Store { buffer: BufferId(1), dtype, access, value: Arg::Stmt(last) }],
             body,
@@ -399,6 +410,7 @@ mod tests {
                 let values: Vec<Number> = args.iter().map(|arg| match arg {
                     Arg::Load(i) => loads[*i as usize],
                     Arg::Stmt(i) => Number::Float(computed[*i as usize]),
+                    Arg::Product => unreachable!("no body here has a product"),
                     Arg::Const(c) => c.number(),
                 }).collect();
                 let exact = Op::new(row).eval_exact(&values, DType::F32).as_f64();

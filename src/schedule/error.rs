@@ -76,6 +76,8 @@ pub fn values(kernel: &Kernel, compute: Compute) -> Vec<Value> {
 pub fn value_of(kernel: &Kernel, values: &[Value], arg: Arg) -> Value {
     match arg {
         Arg::Load(i) => of_type(kernel.loads[i as usize].dtype),
+        // A guard is about the accumulator at hand: what the sum itself may err by is the product's own bound.
+        Arg::Product => of_type(kernel.arg_dtype(arg)),
         Arg::Stmt(i) => values[i as usize].clone(),
         Arg::Const(scalar) => Value::exact(scalar.as_f64(), scalar.as_f64()),
     }

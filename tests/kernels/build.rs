@@ -94,6 +94,7 @@ pub fn kernel(domain: &[i64], loads: &[(DType, Strides)], to: DType, body: impl 
         domain: domain.clone(),
         loads,
         body: Vec::new(),
+        product: None,
         stores: Vec::new(),
         schedule: Schedule::default(),
     };

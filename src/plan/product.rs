@@ -1,0 +1,82 @@
+//! The main loop of a welded kernel: a matrix product or a convolution whose accumulators the kernel's body reads.
+
+use super::{Access, BufferId};
+use crate::anchor::Conv;
+use crate::dim::{Dim, DimError};
+use crate::dtype::DType;
+use crate::scalar::Scalar;
+use serde::{Deserialize, Serialize};
+
+/// A matrix product or convolution whose accumulators a kernel's body reads as [`Arg::Product`](super::Arg); they never reach memory.
+///
+/// The kernel's domain, in row-major order, is the product's result in row-major order: its innermost axis is the columns (`n`, or the
+/// filters), its outer axes are the batch and the rows, adjacent ones merged where every access allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// The name of the model's node.
+    pub name: String,
+    pub a: Operand,
+    pub b: Operand,
+    /// `F32`, or `I32` for 8-bit codes.
+    pub accumulator: DType,
+    pub contraction: Contraction,
+}
+
+/// A factor in memory: f16, bf16, f32, i8 or u8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Operand {
+    pub buffer: BufferId,
+    pub dtype: DType,
+}
+
+/// What is summed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contraction {
+    /// `acc[batch…, i, j] = Σ_k a[batch…, i, k]·b[batch…, k, j]`: `a` is an access over (batch…, i, k), `b` over (batch…, k, j), whose strides
+    /// carry transposition and the broadcast of batch axes.
+    Matrix { batch: Vec<Dim>, m: Dim, n: Dim, k: Dim, a: Access, b: Access },
+    /// Channels last, everything dense: `a` is the input (image, spatial…, channel), `b` the weights (filter, kernel…, channel/groups), the
+    /// accumulators (image, output spatial…, filter). Depthwise where `groups` is the number of channels.
+    Conv {
+        images: Dim,
+        /// The spatial axes of the input and of the result.
+        input: Vec<Dim>,
+        output: Vec<Dim>,
+        channels: Dim,
+        filters: Dim,
+        conv: Conv,
+        /// The element that stands outside of the input: the zero point of codes, 0 for floats.
+        pad: Scalar,
+    },
+}
+
+impl Contraction {
+    /// Rows of the result: the product of its outer axes.
+    pub fn rows(&self) -> Result<Dim, DimError> {
+        let (outer, inner): (&[Dim], &Dim) = match self {
+            Contraction::Matrix { batch, m, .. } => (batch, m),
+            Contraction::Conv { images, output, .. } => (output, images),
+        };
+        outer.iter().try_fold(inner.clone(), |n, d| n.mul(d))
+    }
+
+    /// Columns of the result.
+    pub fn columns(&self) -> &Dim {
+        match self {
+            Contraction::Matrix { n, .. } => n,
+            Contraction::Conv { filters, .. } => filters,
+        }
+    }
+
+    /// Terms of each sum.
+    pub fn depth(&self) -> Result<Dim, DimError> {
+        match self {
+            Contraction::Matrix { k, .. } => Ok(k.clone()),
+            Contraction::Conv { channels, conv, .. } => {
+                let taps = conv.kernel.iter().try_fold(Dim::ONE, |n, d| n.mul(&Dim::from(*d)))?;
+                channels.floor_div(&Dim::from(conv.groups))?.mul(&taps)
+            }
+        }
+    }
+}
