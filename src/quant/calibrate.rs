@@ -31,7 +31,7 @@ pub enum Symmetry {
 
 /// What kind of codes are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scheme {
+pub struct Codes {
     /// i8, u8, i16 or u16.
     pub dtype: DType,
     pub symmetry: Symmetry,
@@ -50,7 +50,7 @@ pub struct Calibration {
     pub warnings: Vec<String>,
 }
 
-impl Scheme {
+impl Codes {
     /// The codes that are used.
     fn codes(self) -> (i32, i32) {
         let (low, high) = self.dtype.int_range().unwrap_or((-128, 127));
@@ -81,7 +81,7 @@ impl Scheme {
 }
 
 /// Chooses scale and zero point for what the histogram saw.
-pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, scheme: Scheme) -> Calibration {
+pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, codes: Codes) -> Calibration {
     let mut warnings = Vec::new();
     if histogram.nan + histogram.infinite > 0 {
         warnings.push(format!("{} NaN and {} infinities were left out", histogram.nan, histogram.infinite));
@@ -95,24 +95,24 @@ pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, scheme: Scheme) 
     }
     let (scale, zero_point) = match calibrator {
         _ if histogram.min == 0.0 && histogram.max == 0.0 => (1.0, 0),
-        Calibrator::MinMax => scheme.fit(histogram.min, histogram.max),
-        Calibrator::Percentile(p) => percentile(histogram, p, scheme),
-        Calibrator::Entropy => entropy(histogram, scheme),
-        Calibrator::Mse => least_error(histogram, scheme),
+        Calibrator::MinMax => codes.fit(histogram.min, histogram.max),
+        Calibrator::Percentile(p) => percentile(histogram, p, codes),
+        Calibrator::Entropy => entropy(histogram, codes),
+        Calibrator::Mse => least_error(histogram, codes),
     };
-    let (error, power, clipped) = loss(histogram, scale, zero_point, scheme);
+    let (error, power, clipped) = loss(histogram, scale, zero_point, codes);
     let sqnr_db = 10.0 * (power / error).log10();
     Calibration { scale, zero_point, clipped: clipped / histogram.count as f64, sqnr_db, warnings }
 }
 
 /// The mean squared error of codes with this scale and zero point, by the histogram's bins.
-pub fn mean_squared_error(histogram: &Histogram, scale: f32, zero_point: i32, scheme: Scheme) -> f64 {
-    loss(histogram, scale, zero_point, scheme).0 / histogram.count.max(1) as f64
+pub fn mean_squared_error(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes) -> f64 {
+    loss(histogram, scale, zero_point, codes).0 / histogram.count.max(1) as f64
 }
 
 /// Sums over all values: squared error, square, and the number clipped.
-fn loss(histogram: &Histogram, scale: f32, zero_point: i32, scheme: Scheme) -> (f64, f64, f64) {
-    let (first, last) = scheme.codes();
+fn loss(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes) -> (f64, f64, f64) {
+    let (first, last) = codes.codes();
     let (s, zero) = (f64::from(scale), Number::Int(zero_point.into()));
     // A value is clipped when its nearest code would lie beyond the ends, not when it rounds to an end.
     let reach = |code: i32, half: f64| (f64::from(code - zero_point) + half) * s;
@@ -120,7 +120,7 @@ fn loss(histogram: &Histogram, scale: f32, zero_point: i32, scheme: Scheme) -> (
     let (mut error, mut power, mut clipped) = (0.0, 0.0, 0.0);
     for (x, n) in histogram.bins() {
         let n = n as f64;
-        let code = qparams::quantize(x, s, zero, scheme.dtype).as_i128().clamp(first.into(), last.into());
+        let code = qparams::quantize(x, s, zero, codes.dtype).as_i128().clamp(first.into(), last.into());
         let back = qparams::dequantize(Number::Int(code), s, zero);
         // Within a bin values are spread evenly: its width adds w²/12 where the bin is narrower than a code.
         let spread = if histogram.width() < s { histogram.width().powi(2) / 12.0 } else { 0.0 };
@@ -131,9 +131,9 @@ fn loss(histogram: &Histogram, scale: f32, zero_point: i32, scheme: Scheme) -> (
     (error, power, clipped)
 }
 
-fn percentile(histogram: &Histogram, p: f64, scheme: Scheme) -> (f32, i32) {
+fn percentile(histogram: &Histogram, p: f64, codes: Codes) -> (f32, i32) {
     let keep = (p / 100.0).clamp(0.0, 1.0);
-    match scheme.symmetry {
+    match codes.symmetry {
         Symmetry::Symmetric => {
             let target = keep * histogram.count as f64;
             let mut below = 0.0;
@@ -144,25 +144,25 @@ fn percentile(histogram: &Histogram, p: f64, scheme: Scheme) -> (f32, i32) {
             });
             let reach = (reach.unwrap_or(counts.len()) + 1) as f64 * histogram.width();
             let reach = reach.min(histogram.max.abs().max(histogram.min.abs()));
-            scheme.fit(-reach, reach)
+            codes.fit(-reach, reach)
         }
         Symmetry::Asymmetric => {
             let tail = (1.0 - keep) / 2.0;
-            scheme.fit(histogram.quantile(tail), histogram.quantile(1.0 - tail))
+            codes.fit(histogram.quantile(tail), histogram.quantile(1.0 - tail))
         }
     }
 }
 
 /// Tries the given shares of a range's two ends and keeps the best by `cost`. Ends move one at a time until neither improves.
-fn search(histogram: &Histogram, scheme: Scheme, cost: impl Fn(f32, i32) -> f64) -> (f32, i32) {
+fn search(histogram: &Histogram, codes: Codes, cost: impl Fn(f32, i32) -> f64) -> (f32, i32) {
     const STEPS: i32 = 100;
     let share = |k: i32| f64::from(k) / f64::from(STEPS);
-    let at = |a: i32, b: i32| scheme.fit(histogram.min * share(a), histogram.max * share(b));
+    let at = |a: i32, b: i32| codes.fit(histogram.min * share(a), histogram.max * share(b));
     let cost_at = |a: i32, b: i32| {
         let (scale, zero) = at(a, b);
         cost(scale, zero)
     };
-    if scheme.symmetry == Symmetry::Symmetric {
+    if codes.symmetry == Symmetry::Symmetric {
         let best = (1..=STEPS).rev().min_by(|a, b| cost_at(*a, *a).total_cmp(&cost_at(*b, *b))).unwrap_or(STEPS);
         return at(best, best);
     }
@@ -177,16 +177,16 @@ fn search(histogram: &Histogram, scheme: Scheme, cost: impl Fn(f32, i32) -> f64)
     }
 }
 
-fn least_error(histogram: &Histogram, scheme: Scheme) -> (f32, i32) {
-    search(histogram, scheme, |scale, zero| mean_squared_error(histogram, scale, zero, scheme))
+fn least_error(histogram: &Histogram, codes: Codes) -> (f32, i32) {
+    search(histogram, codes, |scale, zero| mean_squared_error(histogram, scale, zero, codes))
 }
 
-/// The divergence of Migacz's calibration (GTC 2017), for any scheme: P is the histogram within the codes' range with what lies beyond
+/// The divergence of Migacz's calibration (GTC 2017), for any codes: P is the histogram within the codes' range with what lies beyond
 /// added to its end bins; Q is the same without what lies beyond, each code's count spread evenly over the code's filled bins.
-fn entropy(histogram: &Histogram, scheme: Scheme) -> (f32, i32) {
+fn entropy(histogram: &Histogram, codes: Codes) -> (f32, i32) {
     let bins: Vec<(f64, f64)> = histogram.bins().map(|(x, n)| (x, n as f64)).collect();
-    let (first, last) = scheme.codes();
-    search(histogram, scheme, |scale, zero| {
+    let (first, last) = codes.codes();
+    search(histogram, codes, |scale, zero| {
         let (low, high) = (f64::from(first - zero) * f64::from(scale), f64::from(last - zero) * f64::from(scale));
         let begin = bins.partition_point(|(x, _)| *x < low);
         let end = bins.partition_point(|(x, _)| *x <= high);
@@ -196,7 +196,7 @@ fn entropy(histogram: &Histogram, scheme: Scheme) -> (f32, i32) {
         }
         let sum = |bins: &[(f64, f64)]| bins.iter().map(|(_, n)| n).sum::<f64>();
         let (below, above, kept) = (sum(&bins[..begin]), sum(&bins[end..]), sum(inside));
-        let code = |(x, _): &(f64, f64)| qparams::quantize(*x, scale.into(), Number::Int(zero.into()), scheme.dtype);
+        let code = |(x, _): &(f64, f64)| qparams::quantize(*x, scale.into(), Number::Int(zero.into()), codes.dtype);
         let mut divergence = 0.0;
         let mut at = 0;
         for group in inside.chunk_by(|a, b| code(a) == code(b)) {
@@ -216,8 +216,8 @@ fn entropy(histogram: &Histogram, scheme: Scheme) -> (f32, i32) {
 mod tests {
     use super::*;
 
-    const SYMMETRIC: Scheme = Scheme { dtype: DType::I8, symmetry: Symmetry::Symmetric };
-    const ASYMMETRIC: Scheme = Scheme { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
+    const SYMMETRIC: Codes = Codes { dtype: DType::I8, symmetry: Symmetry::Symmetric };
+    const ASYMMETRIC: Codes = Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
 
     /// Normal values (Box–Muller over a low-discrepancy sequence) with one outlier far away.
     fn normal(outlier: f64) -> Histogram {
@@ -246,13 +246,13 @@ mod tests {
 
     #[test]
     fn an_outlier_is_clipped_by_all_but_min_max_and_mse_loses_least() {
-        for scheme in [SYMMETRIC, ASYMMETRIC] {
+        for codes in [SYMMETRIC, ASYMMETRIC] {
             let h = normal(40.0);
-            let db = |c| calibrate(&h, c, scheme).sqnr_db;
+            let db = |c| calibrate(&h, c, codes).sqnr_db;
             let all = [Calibrator::MinMax, Calibrator::Percentile(99.99), Calibrator::Entropy, Calibrator::Mse].map(db);
             assert!(all[3] >= all[0] && all[3] >= all[1] - 0.1 && all[3] >= all[2] - 0.1, "{all:?}");
-            assert!(calibrate(&h, Calibrator::Percentile(99.99), scheme).scale < 0.08);
-            assert!(calibrate(&h, Calibrator::Entropy, scheme).scale < 0.2);
+            assert!(calibrate(&h, Calibrator::Percentile(99.99), codes).scale < 0.08);
+            assert!(calibrate(&h, Calibrator::Entropy, codes).scale < 0.2);
         }
     }
 
@@ -278,12 +278,12 @@ mod tests {
         {
             let mut h = Histogram::default();
             h.extend([value; 5]);
-            for scheme in [SYMMETRIC, ASYMMETRIC] {
-                let c = calibrate(&h, calibrator, scheme);
+            for codes in [SYMMETRIC, ASYMMETRIC] {
+                let c = calibrate(&h, calibrator, codes);
                 let zero = Number::Int(c.zero_point.into());
-                let code = qparams::quantize(value, c.scale.into(), zero, scheme.dtype);
+                let code = qparams::quantize(value, c.scale.into(), zero, codes.dtype);
                 let back = qparams::dequantize(code, c.scale.into(), zero);
-                assert!((back - value).abs() <= value.abs() * 0.02, "{value} {scheme:?} {back}");
+                assert!((back - value).abs() <= value.abs() * 0.02, "{value} {codes:?} {back}");
             }
         }
     }

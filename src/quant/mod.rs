@@ -4,7 +4,11 @@
 //! leaves its registers.
 
 mod calibrate;
+mod group;
 mod histogram;
+mod scheme;
 
-pub use calibrate::{Calibration, Calibrator, Scheme, Symmetry, calibrate, mean_squared_error};
+pub use calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, mean_squared_error};
+pub use group::{Group, groups, macs};
 pub use histogram::Histogram;
+pub use scheme::{Role, Scheme, TensorScale};
