@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures the peers of benches/cases.json on the GPU at hand: PyTorch eager, torch.compile (default and max-autotune), Triton, and copies
-of the same bytes as the limit. Writes JSON rows {case, peer, gpu_us, gb_per_s, compile_s}.
+"""Measures the peers of benches/cases.json on the GPU at hand: PyTorch eager, torch.compile (default and max-autotune), Triton, CuPy, and for
+each case its limit: a kernel that moves the same bytes through the same tensors and computes nothing. Writes JSON rows {case, peer, gpu_us, gb_per_s, compile_s}.
 
 The protocol is that of `pointweld bench`: a CUDA graph of ten runs over rotated buffers, the median of 15 replays, random data.
 
@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 
+import cupy
 import torch
 import torch.nn.functional as F
 import triton
@@ -71,39 +72,44 @@ def chain(n):
     return f
 
 
-# name, function, inputs, bytes read once and written once
+# name, function, inputs, elements of the result, bytes an element of each tensor that is read and written; what is broadcast counts nothing
 WORKS = [
-    ("SiLU f32 64Mi", F.silu, lambda: (real(N, dtype=torch.float32),), 8 * N),
-    ("SiLU f16 64Mi", F.silu, lambda: (real(N),), 4 * N),
-    ("SiLU bf16 64Mi", F.silu, lambda: (real(N, dtype=torch.bfloat16),), 4 * N),
-    ("add f32 64Mi", lambda a, b: a + b, lambda: (real(N, dtype=torch.float32), real(N, dtype=torch.float32)), 12 * N),
-    ("add+relu f16 64Mi", lambda a, b: F.relu(a + b), lambda: (real(N), real(N)), 6 * N),
-    ("INT8 dq-SiLU-q 64Mi", lambda x: quantize(F.silu(x.float() * 0.05), 0.045), lambda: (codes(N),), 2 * N),
+    ("SiLU f32 64Mi", F.silu, lambda: (real(N, dtype=torch.float32),), N, [4], [4]),
+    ("SiLU f16 64Mi", F.silu, lambda: (real(N),), N, [2], [2]),
+    ("SiLU bf16 64Mi", F.silu, lambda: (real(N, dtype=torch.bfloat16),), N, [2], [2]),
+    ("add f32 64Mi", lambda a, b: a + b, lambda: (real(N, dtype=torch.float32), real(N, dtype=torch.float32)), N, [4, 4], [4]),
+    ("add+relu f16 64Mi", lambda a, b: F.relu(a + b), lambda: (real(N), real(N)), N, [2, 2], [2]),
+    ("INT8 dq-SiLU-q 64Mi", lambda x: quantize(F.silu(x.float() * 0.05), 0.045), lambda: (codes(N),), N, [1], [1]),
     ("INT8 dq-add-SiLU-q 64Mi", lambda a, b: quantize(F.silu(a.float() * 0.05 + b.float() * 0.03), 0.045),
-     lambda: (codes(N), codes(N)), 3 * N),
+     lambda: (codes(N), codes(N)), N, [1, 1], [1]),
     ("i32 -> scale, bias, SiLU -> i8 262144x256", lambda x, s, b: quantize(F.silu(x.float() * s + b), 0.045),
      lambda: (torch.randint(-20000, 20000, (262144, 256), dtype=torch.int32, device="cuda"),
-              torch.randn(256, device="cuda"), torch.randn(256, device="cuda")), 5 * 262144 * 256),
-    ("bias+GELU f16 8192x16384", lambda x, b: F.gelu(x + b), lambda: (real(8192, 16384), real(16384)), 4 * 8192 * 16384),
-    ("SwiGLU f16 8192x14336", lambda a, b: F.silu(a) * b, lambda: (real(8192, 14336), real(8192, 14336)), 6 * 8192 * 14336),
+              torch.randn(256, device="cuda"), torch.randn(256, device="cuda")), 262144 * 256, [4], [1]),
+    ("bias+GELU f16 8192x16384", lambda x, b: F.gelu(x + b), lambda: (real(8192, 16384), real(16384)), 8192 * 16384, [2], [2]),
+    ("SwiGLU f16 8192x14336", lambda a, b: F.silu(a) * b, lambda: (real(8192, 14336), real(8192, 14336)), 8192 * 14336, [2, 2], [2]),
     ("bias+SiLU f16 NCHW 32,128,160,160", lambda x, b: F.silu(x + b),
-     lambda: (real(32, 128, 160, 160), real(128, 1, 1)), 4 * 32 * 128 * 160 * 160),
-    ("outer product f16 16384x8192", lambda a, b: a * b, lambda: (real(16384, 1), real(1, 8192)), 2 * 16384 * 8192),
-    ("transposed add f16 8192x8192", lambda a, b: a + b.t(), lambda: (real(8192, 8192), real(8192, 8192)), 6 * 8192 * 8192),
-    ("chain of 10 f16 64Mi", chain(10), lambda: (real(N),), 4 * N),
-    ("chain of 50 f16 64Mi", chain(50), lambda: (real(N),), 4 * N),
-    ("chain of 50 INT8 64Mi", lambda x: quantize(chain(50)(x.float() * 0.05), 0.045), lambda: (codes(N),), 2 * N),
-    ("SiLU f16 1,128,40,40", F.silu, lambda: (real(1, 128, 40, 40),), 4 * 128 * 1600),
+     lambda: (real(32, 128, 160, 160), real(128, 1, 1)), 32 * 128 * 160 * 160, [2], [2]),
+    ("outer product f16 16384x8192", lambda a, b: a * b, lambda: (real(16384, 1), real(1, 8192)), 16384 * 8192, [], [2]),
+    ("transposed add f16 8192x8192", lambda a, b: a + b.t(), lambda: (real(8192, 8192), real(8192, 8192)), 8192 * 8192, [2, 2], [2]),
+    ("chain of 10 f16 64Mi", chain(10), lambda: (real(N),), N, [2], [2]),
+    ("chain of 50 f16 64Mi", chain(50), lambda: (real(N),), N, [2], [2]),
+    ("chain of 50 INT8 64Mi", lambda x: quantize(chain(50)(x.float() * 0.05), 0.045), lambda: (codes(N),), N, [1], [1]),
+    ("SiLU f16 1,128,40,40", F.silu, lambda: (real(1, 128, 40, 40),), 128 * 1600, [2], [2]),
     ("INT8 dq-SiLU-q 1,128,40,40", lambda x: quantize(F.silu(x.float() * 0.05), 0.045), lambda: (codes(1, 128, 40, 40),),
-     2 * 128 * 1600),
+     128 * 1600, [1], [1]),
 ]
 
 
+def protocol(size):
+    """Sets of buffers to go round, and runs a graph."""
+    return (1, 50) if size < 20e6 else (max(2, min(4, int(4e8 // size) + 1)), 10)
+
+
 def torch_peers():
-    for case, f, make, size in WORKS:
-        small = size < 20e6
-        sets = [make() for _ in range(1 if small else max(2, min(4, int(4e8 // size) + 1)))]
-        runs = 50 if small else 10
+    for case, f, make, n, read, written in WORKS:
+        size = n * sum(read + written)
+        count, runs = protocol(size)
+        sets = [make() for _ in range(count)]
         for peer, mode in (("torch eager", None), ("torch.compile", "default"), ("max-autotune", "max-autotune-no-cudagraphs")):
             spent = 0.0
             g = f
@@ -147,17 +153,94 @@ def triton_peers():
         row(case, f"Triton, block {block}, {warps} warps", us, size)
 
 
+def on_stream(kernel, grid, block, args):
+    with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
+        kernel((grid,), (block,), args)
+
+
+def mover(read, written, elements):
+    """A kernel whose threads read `elements` elements of every tensor and write as many, with no arithmetic but what keeps the loads."""
+    words = {2: ("unsigned short", [""]), 4: ("unsigned", [""]), 8: ("uint2", [".x", ".y"]), 16: ("uint4", [".x", ".y", ".z", ".w"])}
+    values = {2: "(unsigned short)v", 4: "v", 8: "make_uint2(v, v)", 16: "make_uint4(v, v, v, v)"}
+    params, loads, folds, stores = [], [], [], []
+    for i, size in enumerate(read + written):
+        width, vectors = min(16, size * elements), max(1, size * elements // 16)
+        kind, fields = words[width]
+        for u in range(vectors):
+            at = f"t{i} + (at * {vectors} + {u})"
+            if i < len(read):
+                loads.append(f"{kind} v{i}_{u} = __ldcs({at});")
+                folds += [f"v ^= v{i}_{u}{field};" for field in fields]
+            else:
+                stores.append(f"__stcs({at}, {values[width]});")
+        params.append(("const " if i < len(read) else "") + f"{kind}* __restrict__ t{i}")
+    index = "unsigned long long at = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; unsigned v = (unsigned)at;"
+    body = "\n".join([index] + loads + folds + stores)
+    source = 'extern "C" __global__ void __launch_bounds__(256) move(' + ", ".join(params) + ") {\n" + body + "\n}"
+    return cupy.RawModule(code=source).get_function("move")
+
+
 def limits():
-    for mib in (64, 128, 256, 512):
+    known = {}
+    for case, _, _, n, read, written in WORKS:
+        size = n * sum(read + written)
+        key = (n, tuple(read), tuple(written))
+        if key not in known:
+            count, runs = protocol(size)
+            sets = [tuple(torch.randint(0, 255, (n * b,), dtype=torch.uint8, device="cuda") for b in read + written) for _ in range(count)]
+            times = []
+            # 16 bytes a thread of the widest tensor, or of the narrowest: the faster is the limit.
+            for elements in sorted({16 // max(read + written), 16 // min(read + written)}):
+                kernel = mover(read, written, elements)
+                run = lambda *t: on_stream(kernel, n // elements // 256, 256, tuple(x.data_ptr() for x in t))
+                times.append(gpu_us(run, sets, runs))
+            known[key] = min(times)
+            del sets
+        row(case, "limit", known[key], size)
+    for mib in (64, 128, 256):
         x = [(torch.randint(0, 255, (mib << 20,), dtype=torch.uint8, device="cuda"),
               torch.empty(mib << 20, dtype=torch.uint8, device="cuda")) for _ in range(2 if mib > 64 else 4)]
         row(f"copy of {mib} MiB", "torch copy_", gpu_us(lambda a, b: b.copy_(a), x, 10), 2 * (mib << 20))
 
 
+# Elementwise kernels as a user of CuPy writes them.
+CUPY = {
+    "SiLU f32 64Mi": ("float32 x", "float32 y", "y = x / (1.0f + __expf(-x))"),
+    "SiLU f16 64Mi": ("float16 x", "float16 y", "float v = x; y = (float16)(v / (1.0f + __expf(-v)))"),
+    "add f32 64Mi": ("float32 a, float32 b", "float32 y", "y = a + b"),
+    "add+relu f16 64Mi": ("float16 a, float16 b", "float16 y", "y = (float16)fmaxf((float)a + (float)b, 0.0f)"),
+    "INT8 dq-SiLU-q 64Mi": ("int8 x", "int8 y", "float v = x * 0.05f; v = v / (1.0f + __expf(-v)) / 0.045f; "
+                            "y = (signed char)fminf(fmaxf(rintf(v), -128.0f), 127.0f)"),
+    "INT8 dq-add-SiLU-q 64Mi": ("int8 a, int8 b", "int8 y", "float v = a * 0.05f + b * 0.03f; v = v / (1.0f + __expf(-v)) / 0.045f; "
+                                "y = (signed char)fminf(fmaxf(rintf(v), -128.0f), 127.0f)"),
+}
+
+
+def cupy_peers():
+    for case, _, make, n, read, written in WORKS:
+        if case not in CUPY:
+            continue
+        kernel = cupy.ElementwiseKernel(*CUPY[case], "peer")
+        size = n * sum(read + written)
+        count, runs = protocol(size)
+        sets = []
+        for _ in range(count):
+            inputs = make()
+            sets.append(tuple(map(cupy.asarray, inputs + (torch.empty_like(inputs[0]),))))
+
+        def run(*tensors):
+            with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
+                kernel(*tensors)
+
+        row(case, "CuPy", gpu_us(run, sets, runs), size)
+
+
 print(torch.__version__, triton.__version__, torch.cuda.get_device_name(), flush=True)
-limits()
-triton_peers()
-torch_peers()
+for part in (limits, triton_peers, cupy_peers, torch_peers):
+    try:
+        part()
+    except Exception as e:  # the other parts still count
+        print(f"{part.__name__} failed: {str(e)[:300]}", flush=True)
 if len(sys.argv) > 1:
     with open(sys.argv[1], "w") as f:
         json.dump(rows, f, indent=1)
