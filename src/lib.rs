@@ -80,6 +80,7 @@ pub mod bench;
 pub mod cli;
 pub mod compile;
 pub mod compiler;
+pub mod data;
 pub mod demo;
 pub mod dim;
 pub mod dtype;

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod cache;
 mod compile;
+pub mod data;
 mod demo;
 mod doctor;
 mod emit;

@@ -5,6 +5,9 @@
 //! never sees half of one.
 
 mod header;
+mod rows;
+
+pub use rows::{Array, open};
 
 use crate::dtype::DType;
 use crate::name::Shown;
@@ -102,20 +105,23 @@ fn read_from(reader: &mut impl Read) -> Result<Tensor, Problem> {
         let found = if bytes.len() > needed { "more".into() } else { bytes.len().to_string() };
         return Err(Problem::Length { dtype, sizes, needed, found });
     }
-    let width = dtype.bytes().unwrap_or(1);
-    if big_endian {
-        bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
-    }
+    normalise(&mut bytes, dtype, big_endian);
     if fortran {
-        bytes = row_major(&bytes, &sizes, width);
-    }
-    // NumPy stores a bool as any nonzero byte.
-    if dtype == DType::Bool {
-        bytes.iter_mut().for_each(|b| *b = u8::from(*b != 0));
+        bytes = row_major(&bytes, &sizes, dtype.bytes().unwrap_or(1));
     }
     // The length is checked above, so this can't fail.
     let length = |_| Problem::Magic;
     Tensor::new(dtype, sizes, bytes.into()).map_err(length)
+}
+
+/// Elements as a tensor has them: little-endian, a bool 0 or 1 (NumPy takes any nonzero byte for true).
+fn normalise(bytes: &mut [u8], dtype: DType, big_endian: bool) {
+    if big_endian {
+        bytes.chunks_exact_mut(dtype.bytes().unwrap_or(1)).for_each(<[u8]>::reverse);
+    }
+    if dtype == DType::Bool {
+        bytes.iter_mut().for_each(|b| *b = u8::from(*b != 0));
+    }
 }
 
 /// The elements of a column-major array in row-major order.
