@@ -24,7 +24,8 @@ const FLOORS: &[&[&str]] = &[
     &["passes"],
     // From a graph to a plan, and from a plan to text, machine code and words.
     &["fuse", "schedule", "emit", "compile"],
-    &["report", "runtime", "quant", "prove"],
+    &["report", "runtime", "quant"],
+    &["prove"],
     // All stages in order.
     &["compiler"],
     &["bench"],

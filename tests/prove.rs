@@ -1,23 +1,30 @@
-//! Proves kernels through the library, as `pointweld verify` does, and that a kernel which is wrong is found out.
+//! Proves kernels through the library, as `pointweld verify` does, on every machine that is here, and that a kernel which is wrong is
+//! found out.
 
-use pointweld::compile::{Output, Request, Toolchain};
+#[path = "common/gpu.rs"]
+mod gpu;
+#[path = "common/machines.rs"]
+mod machines;
+
 use pointweld::compiler::Compiler;
 use pointweld::expr;
 use pointweld::prove::{Options, Proof, prove};
 use pointweld::target::Arch;
 
-/// Proves every kernel of a formula; `edit` changes the PTX before it is executed.
-fn proofs(formula: &str, arch: Arch, edit: impl Fn(String) -> String) -> Vec<Proof> {
-    let toolchain = Toolchain::load().expect("NVRTC is needed: make nvrtc").with_cache(None);
+/// Proves every kernel of a formula on each machine; `edit` changes the CUDA text before it is compiled.
+fn proofs(formula: &str, arch: Arch, edit: impl Fn(&str) -> String) -> Vec<(String, Proof)> {
     let planned = Compiler::new().arch(arch).plan(&expr::parse(formula).unwrap()).unwrap();
     let tables = planned.tables();
-    let kernels = planned.plan.kernels().zip(&planned.sources).zip(&tables);
-    let one = |((kernel, source), table): ((_, &pointweld::emit::KernelSource), &Option<Vec<u8>>)| {
-        let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
-        let ptx = String::from_utf8(toolchain.compile(&request).unwrap().bytes).unwrap();
-        prove(kernel, source, &edit(ptx), table.as_deref(), &Options { samples: 3000, seed: 5 })
-    };
-    kernels.map(one).collect()
+    let mut proofs = Vec::new();
+    for ((kernel, source), table) in planned.plan.kernels().zip(&planned.sources).zip(&tables) {
+        let mut source = source.clone();
+        source.text = edit(&source.text);
+        machines::on_each(&source, arch, Some(5), |name, machine| {
+            let options = Options { samples: 3000, seed: 5 };
+            proofs.push((name.to_string(), prove(kernel, &source, table.as_deref(), machine, &options)));
+        });
+    }
+    proofs
 }
 
 #[test]
@@ -36,8 +43,8 @@ fn formulas_hold() {
     ];
     for formula in formulas {
         for arch in [Arch::SM_75, Arch::SM_90] {
-            for proof in proofs(formula, arch, |ptx| ptx) {
-                assert!(proof.holds(), "{formula} on {arch}: {proof:#?}");
+            for (machine, proof) in proofs(formula, arch, str::to_string) {
+                assert!(proof.holds(), "{formula} for {arch} on {machine}: {proof:#?}");
                 assert!(proof.cases > 0 && proof.elements > 100, "{formula}: {proof:#?}");
             }
         }
@@ -46,8 +53,27 @@ fn formulas_hold() {
 
 #[test]
 fn a_kernel_that_computes_something_else_is_found_out() {
-    let swapped = |ptx: String| ptx.replace("sub.f32", "add.f32").replace("sub.rn.f32", "add.rn.f32");
-    let proof = &proofs("y = a:f32 - b:f32", Arch::SM_90, swapped)[0];
-    let failure = proof.failure.as_ref().expect("the difference is a sum");
-    assert!(!proof.holds() && failure.contains("the exact result is"), "{failure}");
+    let swapped = |text: &str| text.replace("x0_e - x1_e", "x0_e + x1_e");
+    for (machine, proof) in proofs("y = a:f32 - b:f32", Arch::SM_90, swapped) {
+        let failure = proof.failure.as_ref().expect("the difference is a sum");
+        assert!(!proof.holds() && failure.contains("the exact result is"), "{machine}: {failure}");
+    }
+}
+
+#[test]
+fn a_kernel_that_stores_too_little_or_too_much_is_found_out() {
+    // The vector of the tail is not stored; a vector is stored where a part of one is left.
+    for (from, to, says) in [
+        ("  store_some<16, 4>(y0 + first, y0_w, live);", "", "was not written"),
+        ("  store_some<16, 4>(y0 + first, y0_w, live);", "  store<16, 4>(y0 + first, y0_w);", "y0|store 0"),
+    ] {
+        let edit = |text: &str| {
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to)
+        };
+        for (machine, proof) in proofs("y = a:f32[n] - b:f32[n]", Arch::SM_90, edit) {
+            let failure = proof.failure.as_ref().expect("the tail is wrong");
+            assert!(says.split('|').any(|word| failure.contains(word)), "{machine}: {failure}");
+        }
+    }
 }

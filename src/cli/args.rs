@@ -59,11 +59,12 @@ Examples:
   pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
   pointweld emit --expr 'y = relu(x:f16[n,64,40,40] + b:f16[64,1,1])' --arch sm_90 -o out")]
     Emit(EmitArgs),
-    /// Prove a model's kernels on the CPU: execute their PTX on edge cases and random data against the reference
+    /// Prove a model's kernels: execute them on edge cases and random data against the reference, on the CPU from their PTX or on a GPU
     #[command(after_help = "\
 Examples:
   pointweld verify model.onnx
-  pointweld verify model.onnx --samples 100000 --arch sm_80")]
+  pointweld verify model.onnx --samples 100000 --arch sm_80
+  pointweld verify model.onnx --device cuda")]
     Verify(VerifyArgs),
     /// Measure formulas on this machine's GPU: time, bandwidth, time of a launch, and whether the results are right
     #[command(after_help = "\
@@ -196,9 +197,20 @@ pub struct VerifyArgs {
     /// The seed of the random samples
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The architecture whose PTX is executed
-    #[arg(long, default_value = "sm_90")]
-    pub arch: Arch,
+    /// The architecture to compile for [default: sm_90, or the GPU's]
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Where to execute the kernels
+    #[arg(long, value_enum, default_value_t = MachineArg::Cpu)]
+    pub device: MachineArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MachineArg {
+    /// The interpreter of their PTX, which also reports races and what leaves a buffer
+    Cpu,
+    /// The first GPU
+    Cuda,
 }
 
 #[derive(Debug, Args)]

@@ -1,16 +1,23 @@
-//! `pointweld verify`: proves a model's kernels on the CPU.
+//! `pointweld verify`: proves a model's kernels, on the CPU or on a GPU.
 
-use super::args::VerifyArgs;
+use super::args::{MachineArg, VerifyArgs};
 use super::output::{self, Failure, bad, bold, good};
 use super::source;
 use crate::compile::{Output, Request, Toolchain};
-use crate::prove::{self, Proof};
+use crate::prove::{self, Gpu, Interpreter, Proof};
+use crate::runtime::Device;
+use crate::target::Arch;
 use std::collections::BTreeMap;
 use std::io::Write;
 
 pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
     let graph = source::import(&args.model)?;
-    let compiler = source::compiler(&args.model.fusion).arch(args.arch);
+    let device = match args.device {
+        MachineArg::Cpu => None,
+        MachineArg::Cuda => Some(Device::open(0).map_err(Failure::machine)?),
+    };
+    let arch = args.arch.or(device.as_ref().map(Device::arch)).unwrap_or(Arch::SM_90);
+    let compiler = source::compiler(&args.model.fusion).arch(arch);
     let planned = source::plan(&compiler, &graph, &args.model.fusion)?;
     let toolchain = Toolchain::load().map_err(Failure::machine)?;
     let tables = planned.tables();
@@ -21,25 +28,31 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
     }
     let mut distinct: Vec<_> = distinct.into_values().collect();
     distinct.sort_by_key(|(i, _, _)| *i);
+    let output = if device.is_some() { Output::Cubin } else { Output::Ptx };
     let requests: Vec<Request> = distinct
         .iter()
-        .map(|(_, _, source)| Request {
-            source: &source.text,
-            kernel: &source.entry,
-            arch: args.arch,
-            output: Output::Ptx,
-            options: &[],
-        })
+        .map(|(_, _, source)| Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] })
         .collect();
-    let compiled = toolchain.compile_all(&requests, 0, &|_, _, _| {});
+    let bar = output::progress(requests.len(), "compiling");
+    let compiled = toolchain.compile_all(&requests, 0, &|done, _, _| bar.set_position(done as u64));
+    bar.finish_and_clear();
     let options = prove::Options { samples: args.samples, seed: args.seed };
     let bar = output::progress(distinct.len(), "proving");
     let mut proofs = Vec::new();
     for ((i, kernel, source), compiled) in distinct.into_iter().zip(compiled) {
         bar.set_message(kernel.name.clone());
-        let ptx = compiled.map_err(|e| Failure::Wanting(e.to_string()))?.bytes;
-        let ptx = String::from_utf8_lossy(&ptx).into_owned();
-        proofs.push(prove::prove(kernel, source, &ptx, tables[i].as_deref(), &options));
+        let code = compiled.map_err(|e| Failure::Wanting(e.to_string()))?.bytes;
+        let table = tables[i].as_deref();
+        let proof = match &device {
+            Some(device) => prove::prove(kernel, source, table, &Gpu::new(device, &code, arch), &options),
+            None => {
+                let ptx = String::from_utf8_lossy(&code);
+                let interpreter = Interpreter::new(&ptx, &source.entry, Some(args.seed));
+                let interpreter = interpreter.map_err(|e| Failure::Wanting(format!("{}: {e}", source.entry)))?;
+                prove::prove(kernel, source, table, &interpreter, &options)
+            }
+        };
+        proofs.push(proof);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -64,15 +77,16 @@ fn print(proofs: &[Proof]) -> Result<(), Failure> {
     writeln!(out, "{}", bold(head))?;
     for p in proofs {
         let mark = if p.holds() { good("holds").to_string() } else { bad("FAILS").to_string() };
+        let instructions = p.instructions.map_or("-".to_string(), |n| format!("{n:.0}"));
         writeln!(
             out,
-            "{mark} {:>6} {:>9} {:>12.3} {:>9} {:>11} {:>13.0}  {}: {}",
+            "{mark} {:>6} {:>9} {:>12.3} {:>9} {:>11} {:>13}  {}: {}",
             p.cases,
             p.elements,
             p.worst,
             p.codes,
             p.mismatches,
-            p.instructions,
+            instructions,
             p.kernel,
             p.ops.join(", ")
         )?;

@@ -1,5 +1,6 @@
-//! Proves generated kernels on the CPU: executes the PTX that NVRTC made of the very text that ships, and compares every element that it
-//! stores with the exact result and the bound that [`reference::bound`](crate::reference::bound) states.
+//! Proves generated kernels: executes the very text that ships, and compares every element that it stores with the exact result and the
+//! bound that [`reference::bound`](crate::reference::bound) states. It runs on a [`Machine`]: the [`Interpreter`] of the PTX that NVRTC
+//! made of the text, on any CPU, or a [`Gpu`]; the cases, the data and the verdict are the same.
 //!
 //! The sizes are small and awkward (one element, odd tails, more than one block), the pointers as misaligned as the kernel's own
 //! parameters allow, the data random with NaN, ±inf, −0, denormals and every 8-bit code. The interpreter reports what no comparison of
@@ -8,13 +9,17 @@
 
 mod case;
 mod data;
-mod run;
+mod gpu;
+mod interpreter;
+mod judge;
+mod trial;
 
-pub use case::Case;
+pub use gpu::Gpu;
+pub use interpreter::Interpreter;
+pub use trial::{Machine, Outcome, Region, Stored, Trial};
 
 use crate::emit::KernelSource;
 use crate::plan::Kernel;
-use crate::ptx::Module;
 use serde::Serialize;
 
 /// How much to try.
@@ -22,7 +27,7 @@ use serde::Serialize;
 pub struct Options {
     /// Elements of the largest case, about.
     pub samples: usize,
-    /// The seed of the random data and of the perturbation of approximate instructions.
+    /// The seed of the random data.
     pub seed: u64,
 }
 
@@ -47,9 +52,9 @@ pub struct Proof {
     pub codes: u64,
     pub mismatches: u64,
     pub near_ties: u64,
-    /// Instructions a thread executed, averaged over the largest case.
-    pub instructions: f64,
-    /// What is wrong, if anything: a fault of the interpreter, or the first element out of bounds.
+    /// Instructions a thread executed, averaged over the largest case, where the machine counts them.
+    pub instructions: Option<f64>,
+    /// What is wrong, if anything: a fault of the machine, or the first element out of bounds.
     pub failure: Option<String>,
 }
 
@@ -60,18 +65,44 @@ impl Proof {
     }
 }
 
-/// Proves one kernel, whose text NVRTC compiled to `ptx`. `table` is what the kernel reads its results from, if it does.
-pub fn prove(kernel: &Kernel, source: &KernelSource, ptx: &str, table: Option<&[u8]>, options: &Options) -> Proof {
+/// Proves one kernel on a machine that holds its code. `table` is what the kernel reads its results from, if it does.
+pub fn prove(
+    kernel: &Kernel,
+    source: &KernelSource,
+    table: Option<&[u8]>,
+    machine: &dyn Machine,
+    options: &Options,
+) -> Proof {
     let ops = kernel.body.iter().map(|stmt| stmt.op.to_string()).collect();
     let mut proof = Proof { kernel: kernel.name.clone(), ops, ..Proof::default() };
-    let outcome = Module::parse(ptx).map_err(|e| e.to_string()).and_then(|module| {
-        let code = module.kernel(&source.entry).map_err(|e| e.to_string())?;
-        let cases = case::cases(kernel, source, options)?;
+    let outcome = case::cases(kernel, source, options).and_then(|cases| {
         for case in &cases {
-            run::run(case, code, table, options, &mut proof).map_err(|e| format!("at {case}: {e}"))?;
+            try_case(case, table, machine, options, &mut proof).map_err(|e| format!("at {case}: {e}"))?;
         }
         Ok(())
     });
     proof.failure = outcome.err();
     proof
+}
+
+fn try_case(
+    case: &case::Case,
+    table: Option<&[u8]>,
+    machine: &dyn Machine,
+    options: &Options,
+    proof: &mut Proof,
+) -> Result<(), String> {
+    let mut trial = Trial::of_case(case, table)?;
+    if trial.count() == 0 || trial.launch.grid.contains(&0) {
+        // Nothing to compute, and nothing is launched.
+        return Ok(());
+    }
+    let mut random = fastrand::Rng::with_seed(options.seed ^ trial.count());
+    for (i, region) in trial.loads.iter_mut().enumerate() {
+        region.contents = data::fill(&mut random, region.dtype, region.count, i);
+    }
+    let outcome = machine.run(&trial)?;
+    proof.cases += 1;
+    proof.instructions = outcome.instructions;
+    judge::judge(&trial, &outcome, proof)
 }

@@ -19,13 +19,13 @@ fn scheduled(mut kernel: Kernel) -> Kernel {
 }
 
 fn check(name: &str, kernel: &Kernel, within: Within) {
-    check_with(name, kernel, within, 0, Bindings::new());
+    check_with(name, kernel, within, Bindings::new());
 }
 
-fn check_with(name: &str, kernel: &Kernel, within: Within, skew: usize, bindings: Bindings) {
+fn check_with(name: &str, kernel: &Kernel, within: Within, bindings: Bindings) {
     let mut noise = Noise(name.bytes().map(u64::from).sum());
     let mut element = |_: usize, dtype: DType, _: usize| noise.element(dtype);
-    let setup = Setup { arch: Arch::SM_90, bindings, within, skew, perturb: None, element: &mut element };
+    let setup = Setup { arch: Arch::SM_90, bindings, within, perturb: None, element: &mut element };
     prove(name, kernel, setup);
 }
 
@@ -52,7 +52,7 @@ fn misaligned_pointers_take_the_unaligned_schedule() {
     for dtype in [F64, F32, BF16, I8] {
         let mut kernel = scheduled(kernel(&[517], &[(dtype, dense), (dtype, uniform)], dtype, add));
         kernel.schedule = kernel.schedule.unaligned();
-        check_with(&format!("misaligned {dtype}"), &kernel, ROUNDED, 1, Bindings::new());
+        check(&format!("misaligned {dtype}"), &kernel, ROUNDED);
     }
 }
 
@@ -115,8 +115,7 @@ fn ties_of_a_quotient_go_to_even() {
             Scalar::f32(f32::from_bits(x.to_bits().wrapping_add((at % 8) as u32).wrapping_sub(4)))
         };
         let bindings = Bindings::new();
-        let setup =
-            Setup { arch: Arch::SM_90, bindings, within: ROUNDED, skew: 0, perturb: None, element: &mut element };
+        let setup = Setup { arch: Arch::SM_90, bindings, within: ROUNDED, perturb: None, element: &mut element };
         prove(&format!("ties of {scale}"), &kernel, setup);
     }
 }
@@ -126,7 +125,7 @@ fn pairs(name: &str, kernel: &Kernel, arch: Arch, perturb: Option<u64>) {
     let mut element = |load: usize, dtype: DType, at: usize| {
         Scalar::from_bits(dtype, if load == 0 { at as u64 & 255 } else { at as u64 >> 8 })
     };
-    let setup = Setup { arch, bindings: Bindings::new(), within: ROUNDED, skew: 0, perturb, element: &mut element };
+    let setup = Setup { arch, bindings: Bindings::new(), within: ROUNDED, perturb, element: &mut element };
     prove(name, kernel, setup);
 }
 
@@ -192,7 +191,6 @@ fn tables_hold_every_code() {
                     arch: Arch::SM_90,
                     bindings: Bindings::new(),
                     within: Within { ulp: 0.5, absolute: 0.0 },
-                    skew: 0,
                     perturb: None,
                     element: &mut element,
                 };
@@ -269,7 +267,7 @@ fn symbolic_sizes_are_bound_at_launch() {
     let kernel = scheduled(kernel);
     for (n, hw) in [(1, 1), (2, 49), (3, 64), (0, 5)] {
         let bindings = Bindings::from([("n".to_owned(), n), ("hw".to_owned(), hw)]);
-        check_with(&format!("symbolic {n} {hw}"), &kernel, ROUNDED, 0, bindings);
+        check_with(&format!("symbolic {n} {hw}"), &kernel, ROUNDED, bindings);
     }
 }
 
@@ -297,7 +295,6 @@ fn an_accumulator_becomes_codes_exactly() {
         arch: Arch::SM_90,
         bindings: Bindings::new(),
         within: ROUNDED,
-        skew: 0,
         perturb: Some(3),
         element: &mut element,
     };

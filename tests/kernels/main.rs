@@ -1,7 +1,12 @@
 //! Generated kernels. They need NVRTC, which `make nvrtc` fetches, and no GPU.
 //!
-//! `codegen` looks at the texts and their machine code; `differential` executes them from their PTX and compares with the exact result.
-//! `build` makes kernels as fusion would; `prove` runs one.
+//! `codegen` looks at the texts and their machine code; `differential` executes them, on the interpreter from their PTX and on the GPU if
+//! there is one, and compares with the exact result. `build` makes kernels as fusion would; `prove` runs one.
+
+#[path = "../common/gpu.rs"]
+mod gpu;
+#[path = "../common/machines.rs"]
+mod machines;
 
 mod build;
 mod codegen;

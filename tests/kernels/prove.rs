@@ -1,15 +1,14 @@
-//! Runs a generated kernel's PTX on the CPU and compares every element with the exact result.
+//! Runs a generated kernel on every machine that is here and compares every element with the exact result.
 
-use pointweld::compile::{Output, Request, Toolchain};
+use crate::machines;
 use pointweld::dim::Bindings;
 use pointweld::dtype::DType;
-use pointweld::emit::{self, ArgValue, KernelSource};
-use pointweld::plan::{Access, Kernel};
-use pointweld::ptx::{self, DevPtr, Memory, Module};
+use pointweld::emit;
+use pointweld::plan::{Arg, Kernel};
+use pointweld::prove::{Outcome, Trial};
 use pointweld::reference::{Rounding, body};
 use pointweld::scalar::{Number, Scalar};
 use pointweld::target::Arch;
-use std::sync::LazyLock;
 
 /// Deterministic noise.
 pub struct Noise(pub u64);
@@ -60,80 +59,67 @@ pub struct Setup<'a> {
     pub arch: Arch,
     pub bindings: Bindings,
     pub within: Within,
-    /// Bytes by which every pointer misses a multiple of 256, in elements.
-    pub skew: usize,
     /// See `ptx::Options::perturb`.
     pub perturb: Option<u64>,
-    /// Element `at` of load `load`.
+    /// Element `at` of what load `load` reaches.
     pub element: &'a mut dyn FnMut(usize, DType, usize) -> Scalar,
 }
 
-static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| Toolchain::load().unwrap_or_else(|e| panic!("{e}")));
-
-/// Runs `kernel` and compares.
+/// Runs `kernel`, with pointers no better aligned than it asks for, and compares.
 pub fn prove(name: &str, kernel: &Kernel, setup: Setup) {
     let source = emit::emit(kernel, &emit::Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let module = module(&source, setup.arch);
-    let entry = module.kernel(&source.entry).unwrap();
-    let launch = source.launch(kernel, &setup.bindings).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(&setup.bindings).unwrap()).collect();
-    let count: u64 = extents.iter().product();
-    if count == 0 {
-        assert_eq!(launch.grid, [0, 1, 1], "{name}");
+    let table = emit::table_of(kernel);
+    let trial = Trial::new(kernel, &source, &setup.bindings, table.as_deref());
+    let mut trial = trial.unwrap_or_else(|error| panic!("{name}: {error}"));
+    if trial.count() == 0 {
+        assert_eq!(trial.launch.grid, [0, 1, 1], "{name}");
         return;
     }
-    let mut memory = Memory::new();
-    let elements = |access: &Access| span(access, &extents, &setup.bindings);
-    let mut contents: Vec<Vec<Scalar>> = Vec::new();
-    let mut loads = Vec::new();
-    for (i, load) in kernel.loads.iter().enumerate() {
-        let values: Vec<Scalar> = (0..elements(&load.access)).map(|at| (setup.element)(i, load.dtype, at)).collect();
-        let size = load.dtype.bytes().unwrap();
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.bits().to_le_bytes()[..size].to_vec()).collect();
-        let buffer = memory.alloc_at_offset(bytes.len(), &format!("x{i}"), setup.skew * size);
-        memory.write(buffer, &bytes);
-        loads.push(buffer);
-        contents.push(values);
+    for (i, region) in trial.loads.iter_mut().enumerate() {
+        let width = region.width();
+        let mut element = |at| (setup.element)(i, region.dtype, at).bits().to_le_bytes();
+        region.contents = (0..region.count).flat_map(|at| element(at).into_iter().take(width)).collect();
     }
-    let mut stores = Vec::new();
-    for (i, store) in kernel.stores.iter().enumerate() {
-        let size = store.dtype.bytes().unwrap();
-        stores.push(memory.alloc_at_offset(elements(&store.access) * size, &format!("y{i}"), setup.skew * size));
-    }
-    let table = emit::table_of(kernel).map(|bytes| memory.alloc_from(&bytes, "table"));
-    let args = launch.args.iter().map(|arg| argument(*arg, &loads, &stores, table)).collect();
-    let launch = ptx::Launch { grid: launch.grid, block: launch.block, dynamic_shared: launch.dynamic_shared, args };
-    let options = ptx::Options { perturb: setup.perturb, block_conflicts: true, ..ptx::Options::default() };
-    ptx::run(entry, &launch, &mut memory, &options).unwrap_or_else(|fault| panic!("{name}: {fault}\n{}", source.text));
+    let mut outcomes = Vec::new();
+    machines::on_each(&source, setup.arch, setup.perturb, |machine, it| {
+        let outcome = it.run(&trial).unwrap_or_else(|error| panic!("{name} on {machine}: {error}\n{}", source.text));
+        outcomes.push((machine.to_string(), outcome));
+    });
+    compare(name, &trial, &outcomes, setup.within);
+}
 
-    for flat in 0..count {
-        let index = unflatten(flat, &extents);
-        let numbers: Vec<Number> = kernel
-            .loads
-            .iter()
-            .zip(&contents)
-            .map(|(load, values)| values[load.access.at(&index, &setup.bindings).unwrap() as usize].number())
-            .collect();
+/// Compares what the machines stored with the exact results.
+fn compare(name: &str, trial: &Trial, outcomes: &[(String, Outcome)], within: Within) {
+    let kernel = trial.kernel;
+    for index in trial.tuples() {
+        let number =
+            |region: &pointweld::prove::Region| region.element(&region.contents, region.position(&index)).number();
+        let numbers: Vec<Number> = trial.loads.iter().map(number).collect();
         let wanted = body::eval(kernel, &numbers, Rounding::Exact);
-        for (i, store) in kernel.stores.iter().enumerate() {
-            let size = store.dtype.bytes().unwrap();
-            let at = store.access.at(&index, &setup.bindings).unwrap() as usize * size;
-            let found = stores[i].offset(at as i64);
-            assert_eq!(memory.first_unwritten(found, size), None, "{name}: y{i} at {index:?} was not written");
-            let mut bits = [0; 8];
-            bits[..size].copy_from_slice(&memory.read(found)[..size]);
-            let found = Scalar::from_bits(store.dtype, u64::from_le_bytes(bits));
-            let statements = body::statements(kernel, &numbers, Rounding::Exact);
+        let statements = body::statements(kernel, &numbers, Rounding::Exact);
+        for (i, (store, region)) in kernel.stores.iter().zip(&trial.stores).enumerate() {
             let exact = match store.value {
-                pointweld::plan::Arg::Stmt(s) => statements[s as usize],
+                Arg::Stmt(s) => statements[s as usize],
                 _ => wanted[i],
             };
-            let same = agrees(found, wanted[i], exact, setup.within);
-            assert!(
-                same,
-                "{name}: y{i} at {index:?} of {numbers:?} is {found} and should be {:?} ({exact:?})\n{}",
-                wanted[i], source.text
-            );
+            let at = region.position(&index);
+            for (machine, outcome) in outcomes {
+                let stored = &outcome.stores[i];
+                assert!(stored.written[at], "{name} on {machine}: y{i} at {index:?} was not written");
+                let found = region.element(&stored.bytes, at);
+                assert!(
+                    agrees(found, wanted[i], exact, within),
+                    "{name} on {machine}: y{i} at {index:?} of {numbers:?} is {found} and should be {:?} ({exact:?})\n{}",
+                    wanted[i],
+                    trial.source.text
+                );
+            }
+        }
+    }
+    for (machine, outcome) in outcomes {
+        for stored in &outcome.stores {
+            let written = stored.written.iter().filter(|written| **written).count() as u64;
+            assert_eq!(written, trial.count(), "{name} on {machine}: other elements were written as well");
         }
     }
 }
@@ -171,42 +157,4 @@ fn spacing(dtype: DType, x: f64) -> f64 {
     };
     let exponent = if x == 0.0 || !x.is_finite() { smallest } else { (x.abs().log2().floor() as i32).max(smallest) };
     2f64.powi(exponent - mantissa)
-}
-
-fn module(source: &KernelSource, arch: Arch) -> Module {
-    let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
-    let compiled = TOOLCHAIN.compile(&request).unwrap_or_else(|error| panic!("{error}\n{}", source.text));
-    Module::parse(std::str::from_utf8(&compiled.bytes).unwrap()).unwrap_or_else(|e| panic!("{e}\n{}", source.text))
-}
-
-fn argument(arg: ArgValue, loads: &[DevPtr], stores: &[DevPtr], table: Option<DevPtr>) -> ptx::Arg {
-    match arg {
-        ArgValue::Load { index, offset, .. } => loads[index as usize].offset(offset).into(),
-        ArgValue::Store { index, offset, .. } => stores[index as usize].offset(offset).into(),
-        ArgValue::Table { .. } => table.unwrap().into(),
-        ArgValue::U32(x) => x.into(),
-        ArgValue::I32(x) => x.into(),
-        ArgValue::U64(x) => x.into(),
-        ArgValue::I64(x) => x.into(),
-        ArgValue::F32(x) => x.into(),
-        ArgValue::F64(x) => x.into(),
-    }
-}
-
-fn unflatten(mut flat: u64, extents: &[u64]) -> Vec<u64> {
-    let mut index = vec![0; extents.len()];
-    for (i, extent) in extents.iter().enumerate().rev() {
-        index[i] = flat % extent;
-        flat /= extent;
-    }
-    index
-}
-
-/// Elements that a buffer needs for an access.
-fn span(access: &Access, extents: &[u64], bindings: &Bindings) -> usize {
-    let mut last = access.offset.eval_signed(bindings).unwrap();
-    for (stride, extent) in access.strides.iter().zip(extents) {
-        last += stride.eval_signed(bindings).unwrap().max(0) * (*extent as i64 - 1).max(0);
-    }
-    last as usize + 1
 }

@@ -1,5 +1,9 @@
 //! The op table, row by row: every test iterates it, so a new row is tested by being there.
 
+#[path = "../common/gpu.rs"]
+mod gpu;
+
+mod execute;
 mod instances;
 mod meaning;
 mod numerics;

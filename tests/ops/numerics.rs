@@ -1,16 +1,16 @@
 //! The CUDA texts against the meanings: NVRTC's PTX of every text, run on the interpreter over dense samples and edges, with
-//! approximate instructions correctly rounded and then moved within their documented errors.
+//! approximate instructions correctly rounded and then moved within their documented errors; and its machine code on the GPU, where
+//! one answers.
 //!
 //! `cargo test --test ops numerics -- --nocapture` prints the largest error of every text beside its bound.
 
+use crate::execute::Texts;
 use crate::instances::{Instance, Random, edges};
 use crate::texts::{c_type, kernel, with_text};
-use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::dtype::DType;
 use pointweld::emit::prelude::prelude_for;
 use pointweld::minifloat;
 use pointweld::op::Deviation;
-use pointweld::ptx::{Arg, Launch, Memory, Module, Options, run};
 use pointweld::scalar::{Number, Scalar};
 use pointweld::target::Arch;
 use std::collections::BTreeMap;
@@ -44,13 +44,10 @@ fn cases(wanted: impl Fn(&Instance) -> bool) -> Vec<Case> {
     cases
 }
 
-fn module(cases: &[Case], arch: Arch) -> Module {
+fn texts(cases: &[Case], arch: Arch) -> Texts {
     let kernels: String = cases.iter().map(|c| kernel(&c.kernel, c.instance, c.fast, &c.params)).collect();
-    let source = prelude_for(&kernels) + &kernels;
-    let nvrtc = Nvrtc::load().unwrap_or_else(|error| panic!("{error}"));
-    let request = Request { source: &source, kernel: "ops", arch, output: Output::Ptx, options: &[] };
-    let ptx = nvrtc.compile(&request).unwrap_or_else(|error| panic!("{error}")).bytes;
-    Module::parse(&String::from_utf8(ptx).unwrap()).unwrap_or_else(|error| panic!("{error}"))
+    // The GPU compiles for itself: once is enough.
+    Texts::compile(&(prelude_for(&kernels) + &kernels), arch, arch == Arch::SM_90)
 }
 
 /// The type whose bytes an array of values of type `t` holds: that of the C type.
@@ -71,28 +68,25 @@ fn numbers(bytes: &[u8], t: DType) -> Vec<Number> {
     bytes.chunks(t.bytes().unwrap()).map(|chunk| Scalar::from_bits(t, read(chunk)).number()).collect()
 }
 
-/// What the kernel of a case makes of these operands, slot by slot.
-fn execute(module: &Module, case: &Case, operands: &[Vec<Number>], perturb: Option<u64>) -> Vec<Number> {
-    let count = operands[0].len();
-    let mut memory = Memory::new();
+/// What the kernel of a case makes of these operands on each machine: on the interpreter once for each of `seeds`, and on the GPU.
+fn execute(texts: &Texts, case: &Case, operands: &[Vec<Number>], seeds: &[Option<u64>]) -> Vec<(String, Vec<Number>)> {
     let types = case.instance.operands.iter().map(|t| array_type(*t));
-    let mut args: Vec<Arg> =
-        operands.iter().zip(types).map(|(x, t)| memory.alloc_from(&bytes(x, t), "x").into()).collect();
+    let memory: Vec<Vec<u8>> = operands.iter().zip(types).map(|(x, t)| bytes(x, t)).collect();
     let result = array_type(case.instance.result);
-    let y = memory.alloc(count * result.bytes().unwrap(), "y");
-    args.extend([y.into(), (count as u32).into()]);
-    // libdevice returns structs whose padding nothing writes.
-    let options = Options { perturb, uninitialised: false, ..Options::default() };
-    let launch = Launch::linear(count.div_ceil(256) as u32, 256, args);
-    run(module.kernel(&case.kernel).unwrap(), &launch, &mut memory, &options)
-        .unwrap_or_else(|fault| panic!("{:?}: {fault}", case.instance));
-    numbers(memory.read(y), result)
+    let (count, size) = (operands[0].len(), operands[0].len() * result.bytes().unwrap());
+    let interpreted = seeds.iter().map(|seed| {
+        let found = texts.interpret(&case.kernel, &memory, count, size, *seed);
+        (format!("interpreted, seed {seed:?}"), numbers(&found, result))
+    });
+    let on_gpu = texts.on_gpu(&case.kernel, &memory, count, size);
+    interpreted.chain(on_gpu.map(|found| ("on the GPU".to_owned(), numbers(&found, result)))).collect()
 }
 
 /// The largest error of a text, in ulp beyond its absolute allowance, and where.
 #[derive(Default)]
 struct Worst {
     ulp: f64,
+    machine: String,
     at: Vec<f64>,
     got: f64,
     exact: f64,
@@ -167,7 +161,7 @@ fn sample(case: &Case, dense: &[Number]) -> Vec<Vec<Number>> {
 type Table = BTreeMap<(String, &'static str), (Worst, Deviation)>;
 
 fn measure(cases: &[Case], arch: Arch) -> Table {
-    let module = module(cases, arch);
+    let texts = texts(cases, arch);
     let dense = dense();
     let mut table = Table::new();
     for case in cases {
@@ -186,12 +180,12 @@ fn measure(cases: &[Case], arch: Arch) -> Table {
         let entry = table.entry((case.instance.op.to_string(), kind)).or_insert((Worst::default(), allowed));
         // CUDA's double functions count on ex2.approx being exact at integers, as hardware has it and the ISA does not say.
         let seeds: &[_] = if double { &[None] } else { &[None, Some(1)] };
-        for &perturb in seeds {
-            for (i, got) in execute(&module, case, &operands, perturb).into_iter().enumerate() {
+        for (machine, found) in execute(&texts, case, &operands, seeds) {
+            for (i, got) in found.into_iter().enumerate() {
                 let ulp = error(got.as_f64(), exact[i], allowed.abs, double);
                 if ulp > entry.0.ulp {
                     let at = operands.iter().map(|column| column[i].as_f64()).collect();
-                    entry.0 = Worst { ulp, at, got: got.as_f64(), exact: exact[i] };
+                    entry.0 = Worst { ulp, machine: machine.clone(), at, got: got.as_f64(), exact: exact[i] };
                 }
             }
         }
@@ -205,7 +199,7 @@ fn judge(table: &Table) {
     for ((op, kind), (worst, allowed)) in table {
         let place = match worst.ulp {
             0.0 => String::new(),
-            _ => format!(" at {:?}: {:e}, exactly {:e}", worst.at, worst.got, worst.exact),
+            _ => format!(" at {:?}: {:e}, exactly {:e}; {}", worst.at, worst.got, worst.exact, worst.machine),
         };
         let line = format!("{op:18} {kind:5} {:9.3} of {allowed}{place}", worst.ulp);
         println!("{line}");
@@ -236,11 +230,12 @@ fn texts_that_differ_on_sm_75_are_within_their_bounds_there() {
     judge(&measure(&cases, Arch::SM_75));
 }
 
-/// All pairs of values of an 8-bit type and of bool; a sample of the wider ones.
+/// All values of one operand of up to 16 bits, all pairs of values of 8-bit types and of bool; a sample of the wider ones.
 fn integers(case: &Case) -> Vec<Vec<Number>> {
     let types = &case.instance.operands[..case.instance.op.row().operands.len()];
     let all = |t: DType| (0..1u64 << t.bits()).map(move |bits| Scalar::from_bits(t, bits).number().rounded_to(t));
     match *types {
+        [a] if a.bits() <= 16 => vec![all(a).collect()],
         [a, b] if a.bits() == 8 && b.bits() == 8 => {
             all(a).flat_map(|x| all(b).map(move |y| [x, y])).fold(vec![Vec::new(); 2], |mut columns, pair| {
                 columns.iter_mut().zip(pair).for_each(|(column, value)| column.push(value));
@@ -256,28 +251,31 @@ fn integer_texts_are_exact() {
     let cases = cases(|i| i.operands.iter().take(i.op.row().operands.len()).any(|t| !t.is_float()));
     // The texts of integers hold nothing that differs between architectures, except what NVRTC makes of them.
     for arch in [Arch::SM_75, Arch::SM_90] {
-        let module = module(&cases, arch);
+        let texts = texts(&cases, arch);
         for case in &cases {
             let operands = integers(case);
-            let got = execute(&module, case, &operands, None);
             let allowed = if case.instance.result.is_float() { bound(case) } else { Deviation::EXACT };
-            for (i, got) in got.iter().enumerate() {
-                let x: Vec<Number> = operands.iter().map(|column| column[i]).collect();
-                let exact = case.instance.op.eval_exact(&x, case.instance.result);
-                let right = match exact {
-                    // A float power may differ by a unit in the last place of f64 before it is truncated.
-                    Number::Int(y) if case.instance.operands.iter().any(|t| t.is_float()) => {
-                        let unused = 128 - case.instance.result.bits();
-                        let off = (got.as_i128() - y) << unused >> unused;
-                        off.abs() as f64 <= 1.0 + y.abs() as f64 * libm::exp2(-51.0)
-                    }
-                    Number::Int(_) => *got == exact,
-                    Number::Float(y) => {
-                        error(got.as_f64(), y, allowed.abs, is_double(case.instance)) <= allowed.ulp * (1.0 + 1e-6)
-                    }
-                };
-                assert!(right, "{arch} {:?} {x:?}: {got:?}, exactly {exact:?}", case.instance);
+            for (machine, found) in execute(&texts, case, &operands, &[None]) {
+                for (i, got) in found.into_iter().enumerate() {
+                    let x: Vec<Number> = operands.iter().map(|column| column[i]).collect();
+                    let exact = case.instance.op.eval_exact(&x, case.instance.result);
+                    let right = is_right(case, got, exact, allowed);
+                    assert!(right, "{arch}, {machine}: {:?} {x:?}: {got:?}, exactly {exact:?}", case.instance);
+                }
             }
         }
+    }
+}
+
+fn is_right(case: &Case, got: Number, exact: Number, allowed: Deviation) -> bool {
+    match exact {
+        // A float power may differ by a unit in the last place of f64 before it is truncated.
+        Number::Int(y) if case.instance.operands.iter().any(|t| t.is_float()) => {
+            let unused = 128 - case.instance.result.bits();
+            let off = (got.as_i128() - y) << unused >> unused;
+            off.abs() as f64 <= 1.0 + y.abs() as f64 * libm::exp2(-51.0)
+        }
+        Number::Int(_) => got == exact,
+        Number::Float(y) => error(got.as_f64(), y, allowed.abs, is_double(case.instance)) <= allowed.ulp * (1.0 + 1e-6),
     }
 }

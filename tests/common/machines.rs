@@ -1,0 +1,31 @@
+//! The machines that a generated kernel is tried on: the interpreter of its PTX and, where one answers, the GPU.
+
+use crate::gpu;
+use pointweld::compile::{Output, Request, Toolchain};
+use pointweld::emit::KernelSource;
+use pointweld::prove::{Gpu, Interpreter, Machine};
+use pointweld::runtime::Device;
+use pointweld::target::Arch;
+use std::sync::LazyLock;
+
+pub static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| {
+    Toolchain::load().unwrap_or_else(|error| panic!("these tests need NVRTC (`make nvrtc`): {error}"))
+});
+
+static DEVICE: LazyLock<Option<Device>> = LazyLock::new(gpu::device);
+
+/// Compiles a kernel's text and hands each machine that is here to `check`, with its name. `arch` is the interpreter's; the GPU has its
+/// own. `perturb` is that of `ptx::Options`.
+pub fn on_each(source: &KernelSource, arch: Arch, perturb: Option<u64>, mut check: impl FnMut(&str, &dyn Machine)) {
+    let compile = |arch, output| {
+        let request = Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] };
+        TOOLCHAIN.compile(&request).unwrap_or_else(|error| panic!("{error}\n{}", source.text)).bytes
+    };
+    let ptx = String::from_utf8(compile(arch, Output::Ptx)).expect("PTX is text");
+    let interpreter = Interpreter::new(&ptx, &source.entry, perturb).unwrap_or_else(|error| panic!("{error}\n{ptx}"));
+    check("the interpreter", &interpreter);
+    if let Some(device) = DEVICE.as_ref() {
+        let cubin = compile(device.arch(), Output::Cubin);
+        check("the GPU", &Gpu::new(device, &cubin, device.arch()));
+    }
+}
