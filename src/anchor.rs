@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Anchor {
     /// Operands a, b and, if `bias`, c (broadcast to the product): op(a)·op(b) (+ c), batched over outer axes by NumPy's rule.
-    /// ONNX's Gemm with alpha = beta = 1 and MatMul; other factors become pointwise multiplications.
+    /// ONNX's Gemm with alpha = beta = 1 and MatMul; other factors become pointwise multiplications. Operands of 8-bit codes give their
+    /// exact sums of products as i32.
     Gemm { transpose_a: bool, transpose_b: bool, bias: bool },
     /// Operands x, w and, if `bias`, b of one element a channel.
     Conv(Conv),
+    /// As `Conv`, channels last: x is (N, spatial…, C), w is (M, kernel…, C/groups), the result (N, spatial…, M). Operands of 8-bit codes
+    /// give their exact sums of products as i32. `pad` is the element that stands outside of the input: 0, or the zero point of codes.
+    ConvLast { conv: Conv, pad: i32 },
     /// As `Conv`, transposed; `output_padding` one entry a spatial axis.
     ConvTranspose { conv: Conv, output_padding: Vec<usize> },
 }
@@ -33,6 +37,7 @@ impl Anchor {
         match self {
             Anchor::Gemm { .. } => "gemm",
             Anchor::Conv(_) => "conv",
+            Anchor::ConvLast { .. } => "conv_last",
             Anchor::ConvTranspose { .. } => "conv_transpose",
         }
     }

@@ -178,7 +178,7 @@ pub enum Structural {
     MatMulInteger,
 }
 
-/// A window over spatial axes.
+/// A window over spatial axes; x is (N, C, spatial…), or (N, spatial…, C) if `channels_last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     pub kernel: Vec<usize>,
@@ -186,6 +186,8 @@ pub struct Pool {
     pub dilations: Vec<usize>,
     pub pads: Vec<(usize, usize)>,
     pub ceil_mode: bool,
+    #[serde(default)]
+    pub channels_last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

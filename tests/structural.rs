@@ -178,7 +178,7 @@ fn sixteen_bit_products_are_summed_in_f32() {
 
 fn pool(kernel: &[usize], strides: &[usize], pads: &[(usize, usize)], ceil_mode: bool) -> Pool {
     let lists = (kernel.to_vec(), strides.to_vec(), vec![1; kernel.len()], pads.to_vec());
-    Pool { kernel: lists.0, strides: lists.1, dilations: lists.2, pads: lists.3, ceil_mode }
+    Pool { kernel: lists.0, strides: lists.1, dilations: lists.2, pads: lists.3, ceil_mode, channels_last: false }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod affine;
 mod algebra;
 mod casts;
+mod channels_last;
 mod concats;
 mod cse;
 mod dead_code;
@@ -48,6 +49,7 @@ pub static PASSES: &[Pass] = &[
     patterns::PASS,
     affine::PASS,
     concats::PASS,
+    channels_last::PASS,
 ];
 
 /// What a caller can choose.
@@ -56,6 +58,8 @@ pub struct Options {
     /// Let patterns look through a quantize/dequantize pair between their ops, as between Sigmoid and Mul, and so drop its
     /// rounding. Off by default, because it changes values; each time is reported as `drop_inner_qdq`.
     pub drop_inner_qdq: bool,
+    /// Prepare for kernels that are welded onto convolutions and matrix products: off by default, because nothing else gains by it.
+    pub weld: bool,
     /// Passes and rules to leave out, by name.
     pub skip: BTreeSet<String>,
     /// Stop when this pass has run for the first time.
@@ -74,6 +78,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             drop_inner_qdq: false,
+            weld: false,
             skip: BTreeSet::new(),
             stop_after: None,
             verify: cfg!(debug_assertions),

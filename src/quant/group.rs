@@ -52,7 +52,7 @@ pub fn macs(graph: &Graph, id: NodeId, sizes: &Bindings) -> Option<u64> {
     };
     match anchor {
         // Each output takes one weight of each tap and channel of its group: the weights of one output channel.
-        Anchor::Conv(_) => {
+        Anchor::Conv(_) | Anchor::ConvLast { .. } => {
             count(id.value())?.checked_mul(count(operands[1])?)?.checked_div(first(graph, operands[1], sizes)?)
         }
         // Each input meets every weight of its channel.

@@ -3,8 +3,12 @@
 #[path = "../common/random_graph.rs"]
 mod random_graph;
 
+#[path = "../common/random_convnet.rs"]
+mod random_convnet;
+
 mod models;
 mod patterns;
 mod random;
 mod rules;
+mod weld;
 mod written_out;

@@ -332,6 +332,7 @@ fn the_maximum_of_codes_is_the_code_of_the_maximum() {
         dilations: vec![1, 1],
         pads: vec![(1, 1); 2],
         ceil_mode: false,
+        channels_last: false,
     };
     let pooled = Node::new(Kind::Structural(Structural::MaxPool(pool)), "p", Type::new(f, shape![1, 2, 3, 3]));
     let p = b.node(pooled, &[x]).value();

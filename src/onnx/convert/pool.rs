@@ -20,7 +20,7 @@ pub(super) fn pool(cx: &mut Cx) -> Done {
     let Some(pads) = pads else {
         return opaque("its padding depends on a size that is not known", types);
     };
-    let pool = Pool { kernel, strides, dilations, pads, ceil_mode };
+    let pool = Pool { kernel, strides, dilations, pads, ceil_mode, channels_last: false };
     let op = match cx.op_type() {
         // Column-major indices are another order of counting.
         "MaxPool" if cx.wants(1) && cx.attributes.flag("storage_order", false)? => {

@@ -3,6 +3,7 @@
 //! Products are summed in f32 (in f64 for f64): f16 and bf16 operands are widened to f32, and the result is rounded to their type
 //! once. Integer products are exact and wrap.
 
+mod codes;
 mod conv;
 pub(super) mod gemm;
 pub(super) mod matmul;
@@ -11,8 +12,9 @@ pub(super) mod window;
 pub(super) use conv::{conv, conv_transpose};
 
 use super::NodeError;
-use super::column::Column;
+use super::column::{self, Column};
 use super::node::Context;
+use super::view;
 use crate::anchor::Anchor;
 use crate::dtype::DType;
 use crate::tensor::{Element, Tensor};
@@ -23,6 +25,7 @@ pub(super) fn execute(anchor: &Anchor, operands: &[Tensor], cx: &Context) -> Res
     match operands.first().map(Tensor::dtype) {
         Some(DType::F64) => execute_in::<f64>(anchor, operands, cx),
         Some(t) if t.is_float() => execute_in::<f32>(anchor, operands, cx),
+        Some(DType::I8 | DType::U8) => codes::execute(anchor, operands, cx),
         _ => match anchor {
             Anchor::Gemm { transpose_a, transpose_b, bias } => {
                 matmul::integers(operands, *transpose_a, *transpose_b, *bias, cx)
@@ -47,6 +50,11 @@ fn execute_in<T: Real + Element>(anchor: &Anchor, operands: &[Tensor], cx: &Cont
             matmul::reals::<T>(operands, *transpose_a, *transpose_b, *bias, cx)?
         }
         Anchor::Conv(c) => conv::<T>(c, operands, cx)?,
+        Anchor::ConvLast { conv: c, .. } => {
+            let (sizes, values) = conv::<T>(c, &channels_first(operands)?, cx)?;
+            let y = channels_last(&Tensor::from_vec(&sizes, values)?)?;
+            return if dtype == T::DTYPE { Ok(y) } else { column::whole(&y).into_tensor(dtype, y.sizes()) };
+        }
         Anchor::ConvTranspose { conv, output_padding } => conv_transpose::<T>(conv, output_padding, operands, cx)?,
     };
     if dtype == T::DTYPE {
@@ -54,6 +62,26 @@ fn execute_in<T: Real + Element>(anchor: &Anchor, operands: &[Tensor], cx: &Cont
     }
     let column = Column::Float(values.into_iter().map(Real::to_f64).collect());
     column.into_tensor(dtype, &sizes)
+}
+
+/// A tensor (a, spatial…, b) as (a, b, spatial…).
+pub(super) fn to_channels_first(x: &Tensor) -> Result<Tensor, NodeError> {
+    let last = x.sizes().len().saturating_sub(1);
+    let axes: Vec<usize> = [0, last].into_iter().chain(1..last).take(x.sizes().len()).collect();
+    view::transpose(x, &axes)
+}
+
+/// A tensor (a, b, spatial…) as (a, spatial…, b).
+pub(super) fn channels_last(x: &Tensor) -> Result<Tensor, NodeError> {
+    let rank = x.sizes().len();
+    let axes: Vec<usize> = [0].into_iter().chain(2..rank).chain([1]).take(rank).collect();
+    view::transpose(x, &axes)
+}
+
+/// The input and the weights of a channels-last convolution as those of a channels-first one; the bias as it is.
+fn channels_first(operands: &[Tensor]) -> Result<Vec<Tensor>, NodeError> {
+    let moved = |(slot, x): (usize, &Tensor)| if slot < 2 { to_channels_first(x) } else { Ok(x.clone()) };
+    operands.iter().enumerate().map(moved).collect()
 }
 
 /// The elements of a float tensor as `T`, exactly or (f64 as f32) rounded.

@@ -2,6 +2,7 @@
 
 use super::super::NodeError;
 use super::super::anchor::window::Window;
+use super::super::anchor::{channels_last, to_channels_first};
 use super::super::column::{Column, whole};
 use super::super::node::Context;
 use crate::structural::Pool;
@@ -26,6 +27,9 @@ fn window(pool: &Pool, x: &Tensor) -> Result<Window, NodeError> {
 
 /// The pooled tensor and, if `indices`, where in x each maximum stands.
 pub(super) fn pool(of: Of, pool: &Pool, x: &Tensor, indices: bool, cx: &Context) -> Result<Vec<Tensor>, NodeError> {
+    if pool.channels_last {
+        return pool_last(of, pool, x, indices, cx);
+    }
     let window = window(pool, x)?;
     let mut sizes = x.sizes()[..2].to_vec();
     sizes.extend(window.output_sizes());
@@ -86,6 +90,28 @@ pub(super) fn pool(of: Of, pool: &Pool, x: &Tensor, indices: bool, cx: &Context)
     let mut results = vec![column.into_tensor(x.dtype(), &sizes)?];
     if indices {
         results.push(Tensor::from_vec(&sizes, places)?);
+    }
+    Ok(results)
+}
+
+/// [`pool`] of a tensor with channels last, by way of one with channels first.
+fn pool_last(of: Of, pool: &Pool, x: &Tensor, indices: bool, cx: &Context) -> Result<Vec<Tensor>, NodeError> {
+    let first = Pool { channels_last: false, ..pool.clone() };
+    let turned = to_channels_first(x)?;
+    let mut results = self::pool(of, &first, &turned, indices, cx)?;
+    for result in &mut results {
+        *result = channels_last(result)?;
+    }
+    if let Some(places) = results.get_mut(1) {
+        // From (n, c, place) to (n, place, c).
+        let (channels, inputs) = (turned.sizes()[1] as i128, turned.sizes()[2..].iter().product::<usize>() as i128);
+        let moved = |i: i128| {
+            let (plane, place) = (i / inputs, i % inputs);
+            (plane / channels * inputs + place) * channels + plane % channels
+        };
+        let sizes = places.sizes().to_vec();
+        let indices = whole(places).into_ints().into_iter().map(|i| moved(i) as i64).collect();
+        *places = Tensor::from_vec(&sizes, indices)?;
     }
     Ok(results)
 }
