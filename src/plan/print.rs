@@ -82,9 +82,9 @@ impl fmt::Display for Product {
         write!(f, "acc: {} = ", self.accumulator)?;
         match &self.contraction {
             Contraction::Matrix { k, a: at, b: by, .. } => write!(f, "Σ_k b{a}{at} · b{b}{by}, k < {k}"),
-            Contraction::Conv { input, output, channels, filters, conv, pad, .. } => write!(
+            Contraction::Conv { input, output, channels, first, pitch, filters, conv, pad, .. } => write!(
                 f,
-                "conv(b{a}, b{b}) of {} {channels} to {} {filters}, kernel {:?}, strides {:?}, dilations {:?}, pads {:?} of {pad}, groups {}",
+                "conv(b{a}[{first} + {pitch}*i], b{b}) of {} {channels} to {} {filters}, kernel {:?}, strides {:?}, dilations {:?}, pads {:?} of {pad}, groups {}",
                 sizes(input),
                 sizes(output),
                 conv.kernel,

@@ -36,7 +36,7 @@ pub enum Contraction {
     /// `acc[batch…, i, j] = Σ_k a[batch…, i, k]·b[batch…, k, j]`: `a` is an access over (batch…, i, k), `b` over (batch…, k, j), whose strides
     /// carry transposition and the broadcast of batch axes.
     Matrix { batch: Vec<Dim>, m: Dim, n: Dim, k: Dim, a: Access, b: Access },
-    /// Channels last, everything dense: `a` is the input (image, spatial…, channel), `b` the weights (filter, kernel…, channel/groups), the
+    /// Channels last: `a` is the input (image, spatial…, channel), `b` the weights (filter, kernel…, channel/groups), dense, the
     /// accumulators (image, output spatial…, filter). Depthwise where `groups` is the number of channels.
     Conv {
         images: Dim,
@@ -44,6 +44,10 @@ pub enum Contraction {
         input: Vec<Dim>,
         output: Vec<Dim>,
         channels: Dim,
+        /// The input may be a part of the channels of a wider tensor: its first element, and the elements from one place to the next. 0 and
+        /// `channels` where the buffer holds nothing else. Images and spatial axes are dense in places.
+        first: Dim,
+        pitch: Dim,
         filters: Dim,
         conv: Conv,
         /// The element that stands outside of the input: the zero point of codes, 0 for floats.

@@ -107,7 +107,7 @@ impl Net {
         let channels = shape[1].known().unwrap() as usize;
         let groups = match self.random.below(4) {
             0 => channels,
-            1 if channels % 2 == 0 => 2,
+            1 if channels.is_multiple_of(2) => 2,
             _ => 1,
         };
         let filters = groups * (1 + self.random.below(if groups == 1 { 8 } else { 2 }));
