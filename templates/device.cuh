@@ -156,6 +156,148 @@ __device__ __forceinline__ void store_some(void* p, const Words<(BYTES + 3) / 4>
   }
 }
 
+// ROWS x COLUMNS elements of SIZE bytes in shared memory, row by row, which are turned on the way between it and memory. A thread turns
+// a patch of TALL rows (16 bytes in memory) by BROAD columns (32 bits of a row, 64 for elements of 8 bytes).
+//
+// Why no access meets another in a bank: a warp's patches are LANES beside each other down the rows and 32 / LANES across, and it
+// writes (reads) one row of each at a time. TALL rows are 4 * COLUMNS words, a multiple of 32, so that all LANES would meet in
+// the same banks, but for the PAD of 32 / LANES words behind each TALL rows: it moves them just past each other. A warp that goes along
+// rows takes 128 bytes at a time, which lie side by side: rows of fewer bytes have no padding within them, as COLUMNS >= 8.
+template <int SIZE, int ROWS_, int COLUMNS_>
+struct Tile {
+  static constexpr u32 ROWS = ROWS_, COLUMNS = COLUMNS_;
+  static constexpr u32 TALL = 16 / SIZE, BROAD = SIZE < 4 ? 4 / SIZE : 1;
+  static constexpr u32 LANES = ROWS / TALL < 8 ? ROWS / TALL : 8;
+  static constexpr u32 PITCH = COLUMNS * SIZE, PAD = 128 / LANES;
+  static constexpr u32 PIECES = (ROWS * PITCH + ROWS / TALL * PAD) / 16;
+  static constexpr u32 PATCHES = ROWS / TALL * (COLUMNS / BROAD);
+  static constexpr int ELEMENT = SIZE;
+  // The byte at which an element lies.
+  __device__ static constexpr u32 at(u32 row, u32 column) { return row * PITCH + row / TALL * PAD + column * SIZE; }
+  // The first row and column of a patch.
+  __device__ static constexpr u32 row(u32 patch) {
+    return (patch / 32 % (ROWS / TALL / LANES) * LANES + patch % LANES) * TALL;
+  }
+  __device__ static constexpr u32 column(u32 patch) {
+    return (patch / 32 / (ROWS / TALL / LANES) * (32 / LANES) + patch % 32 / LANES) * BROAD;
+  }
+};
+
+// Exchanges rows and columns of the 4 / SIZE words' elements.
+template <int SIZE>
+__device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
+  if constexpr (SIZE == 2) {
+    const u32 a = x[0], b = x[1];
+    x[0] = __byte_perm(a, b, 0x5410u), x[1] = __byte_perm(a, b, 0x7632u);
+  } else if constexpr (SIZE == 1) {
+    const u32 a = __byte_perm(x[0], x[1], 0x5140u), b = __byte_perm(x[2], x[3], 0x5140u);
+    const u32 c = __byte_perm(x[0], x[1], 0x7362u), d = __byte_perm(x[2], x[3], 0x7362u);
+    x[0] = __byte_perm(a, b, 0x5410u), x[1] = __byte_perm(a, b, 0x7632u);
+    x[2] = __byte_perm(c, d, 0x5410u), x[3] = __byte_perm(c, d, 0x7632u);
+  }
+}
+
+// Fills a tile from memory, where the elements of a column lie side by side and columns `stride` elements apart. Of elements beyond
+// `rows` and `columns` it writes zeros.
+template <typename T, int ALIGN, int THREADS>
+__device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u32 rows, u32 columns) {
+#pragma unroll
+  for (u32 n = 0; n < T::PATCHES; n += THREADS) {
+    const u32 patch = n + threadIdx.x;
+    if (T::PATCHES % THREADS != 0 && patch >= T::PATCHES) break;
+    const u32 row = T::row(patch), column = T::column(patch);
+    const bool whole = (rows == T::ROWS && columns == T::COLUMNS) || (row + T::TALL <= rows && column + T::BROAD <= columns);
+    Words<4> v[T::BROAD];
+#pragma unroll
+    for (u32 c = 0; c < T::BROAD; ++c) {
+      const u8* const from = (const u8*)p + ((i64)(column + c) * stride + row) * T::ELEMENT;
+      const u32 live = column + c < columns && row < rows ? rows - row : 0u;
+      v[c] = whole ? load<16, ALIGN>(from) : load_some<16, T::ELEMENT>(from, live);
+    }
+    u8* const to = (u8*)tile + T::at(row, column);
+    if constexpr (T::ELEMENT == 8) {
+      *(uint2*)to = make_uint2(v[0].w[0], v[0].w[1]);
+      *(uint2*)(to + T::PITCH) = make_uint2(v[0].w[2], v[0].w[3]);
+    } else {
+#pragma unroll
+      for (u32 q = 0; q < 4; ++q) {
+        u32 x[T::BROAD];
+#pragma unroll
+        for (u32 c = 0; c < T::BROAD; ++c) x[c] = v[c].w[q];
+        turn<T::ELEMENT>(x);
+#pragma unroll
+        for (u32 r = 0; r < T::BROAD; ++r) *(u32*)(to + (q * T::BROAD + r) * T::PITCH) = x[r];
+      }
+    }
+  }
+}
+
+// The other way: what of a tile lies within `rows` and `columns`.
+template <typename T, int ALIGN, int THREADS>
+__device__ __forceinline__ void tile_out(const void* tile, void* p, i64 stride, u32 rows, u32 columns) {
+#pragma unroll
+  for (u32 n = 0; n < T::PATCHES; n += THREADS) {
+    const u32 patch = n + threadIdx.x;
+    if (T::PATCHES % THREADS != 0 && patch >= T::PATCHES) break;
+    const u32 row = T::row(patch), column = T::column(patch);
+    const u8* const from = (const u8*)tile + T::at(row, column);
+    u8* const to = (u8*)p + ((i64)column * stride + row) * T::ELEMENT;
+    if ((rows == T::ROWS && columns == T::COLUMNS) || (row + T::TALL <= rows && column + T::BROAD <= columns)) {
+      Words<4> v[T::BROAD];
+      if constexpr (T::ELEMENT == 8) {
+        const uint2 a = *(const uint2*)from, b = *(const uint2*)(from + T::PITCH);
+        v[0].w[0] = a.x, v[0].w[1] = a.y, v[0].w[2] = b.x, v[0].w[3] = b.y;
+      } else {
+#pragma unroll
+        for (u32 q = 0; q < 4; ++q) {
+          u32 x[T::BROAD];
+#pragma unroll
+          for (u32 r = 0; r < T::BROAD; ++r) x[r] = *(const u32*)(from + (q * T::BROAD + r) * T::PITCH);
+          turn<T::ELEMENT>(x);
+#pragma unroll
+          for (u32 c = 0; c < T::BROAD; ++c) v[c].w[q] = x[c];
+        }
+      }
+#pragma unroll
+      for (u32 c = 0; c < T::BROAD; ++c) store<16, ALIGN>(to + (i64)c * stride * T::ELEMENT, v[c]);
+    } else {
+#pragma unroll 1
+      for (u32 e = 0; e < T::TALL * T::BROAD; ++e) {
+        const u32 r = e % T::TALL, c = e / T::TALL;
+        if (row + r >= rows || column + c >= columns) continue;
+        const u8* const x = from + r * T::PITCH + c * T::ELEMENT;
+        u8* const y = to + ((i64)c * stride + r) * T::ELEMENT;
+        for (int i = 0; i < T::ELEMENT; ++i) y[i] = x[i];
+      }
+    }
+  }
+}
+
+// BYTES bytes of a tile from an element on.
+template <typename T, int BYTES>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> tile_get(const void* tile, u32 row, u32 column) {
+  const u8* const p = (const u8*)tile + T::at(row, column);
+  Words<(BYTES + 3) / 4> r;
+  if constexpr (BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = ((const uint4*)p)[i];
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (BYTES == 8) {
+    const uint2 v = *(const uint2*)p;
+    r.w[0] = v.x, r.w[1] = v.y;
+  } else {
+    r.w[0] = BYTES == 4 ? *(const u32*)p : BYTES == 2 ? *(const u16*)p : *p;
+  }
+  return r;
+}
+
+template <typename T, int BYTES>
+__device__ __forceinline__ void tile_set(void* tile, u32 row, u32 column, const Words<(BYTES + 3) / 4>& words) {
+  store<BYTES, BYTES>((u8*)tile + T::at(row, column), words);
+}
+
 // Element e of a vector, in the type that computes it.
 template <int N>
 __device__ __forceinline__ i8 get_i8(const Words<N>& x, int e) {

@@ -28,18 +28,18 @@ impl Indexer<'_> {
         }
     }
 
-    /// Lines that define the coordinates along the axes `wanted` (ascending) of element `at` of the row-major space of the
-    /// first `axes` axes.
-    pub fn coordinates(&mut self, at: &str, axes: usize, wanted: &[usize]) -> Vec<String> {
+    /// Lines that define the coordinates along the axes `wanted` of element `at` of the row-major space of the axes `space`, both
+    /// ascending.
+    pub fn coordinates(&mut self, at: &str, space: &[usize], wanted: &[usize]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = at.to_owned();
         let Some(outermost) = wanted.first().copied() else { return lines };
-        for axis in (outermost..axes).rev() {
+        for (i, &axis) in space.iter().enumerate().rev() {
             // An axis of one has the coordinate 0, which no offset needs.
-            if self.domain[axis].is(1) {
+            if axis < outermost || self.domain[axis].is(1) {
                 continue;
             }
-            if (0..axis).all(|outer| self.domain[outer].is(1)) {
+            if space[..i].iter().all(|outer| self.domain[*outer].is(1)) {
                 lines.push(format!("const idx {} = {rest};", names::index(axis)));
                 break;
             }

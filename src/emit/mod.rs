@@ -71,9 +71,8 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
         Form::Flat { vector } => forms::flat(&parts, *vector)?,
         Form::Strided => forms::flat(&parts, 1)?,
         Form::Rows { vector, rows } => forms::rows(&parts, *vector, *rows)?,
-        form => {
-            let why = format!("{form:?} is no form of this kernel");
-            return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
+        &Form::Transposed { axis, rows, columns, vector } => {
+            forms::transposed(&parts, axis as usize, [rows, columns], vector)?
         }
     };
     finish(kernel, filled, options)

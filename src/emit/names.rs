@@ -67,3 +67,8 @@ pub fn size(axis: usize) -> String {
 pub fn stride(pointer: &str, axis: usize) -> String {
     format!("{pointer}_s{axis}")
 }
+
+/// The tile in shared memory that a tensor (named as its pointer is) passes through.
+pub fn tile(pointer: &str) -> String {
+    format!("{pointer}_tile")
+}

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
@@ -13,6 +13,7 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("staged", include_str!("../../templates/staged.tera")),
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),
+    ("transposed", include_str!("../../templates/transposed.cu.tera")),
 ];
 
 static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {

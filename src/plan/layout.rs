@@ -44,12 +44,46 @@ impl Access {
     /// The largest power of two, up to `limit` bytes, that divides the address of every element whose innermost index is a
     /// multiple of `vector`; the buffer's own address is taken to be a multiple of `limit`.
     pub fn alignment(&self, size: u64, vector: u64, limit: u64) -> u64 {
-        let bytes = |dim: &Dim, times: u64| power_of_two(dim, limit.div_ceil(size)) * size * times;
-        let outer = self.strides.len().saturating_sub(1);
-        let outer = self.strides[..outer].iter().map(|stride| if stride.is(0) { limit } else { bytes(stride, 1) });
-        let inner = if self.inner().is(0) { limit } else { bytes(&self.inner(), vector) };
-        let offset = if self.offset.is(0) { limit } else { bytes(&self.offset, 1) };
-        outer.chain([inner, offset, limit]).min().map_or(size, |n| n.max(size))
+        self.alignment_along(self.strides.len().saturating_sub(1), size, vector, limit)
+    }
+
+    /// The same for every element whose index along axis `along` is a multiple of `vector`.
+    pub fn alignment_along(&self, along: usize, size: u64, vector: u64, limit: u64) -> u64 {
+        let bytes = |dim: &Dim, times: u64| match dim.is(0) {
+            true => limit,
+            false => power_of_two(dim, limit.div_ceil(size)) * size * times,
+        };
+        let steps = self.strides.iter().enumerate().map(|(axis, s)| bytes(s, if axis == along { vector } else { 1 }));
+        steps.chain([bytes(&self.offset, 1), limit]).min().map_or(size, |n| n.max(size))
+    }
+
+    /// True if its unit stride is along axis `axis` and the innermost axis is walked in other steps: what a tile in shared memory
+    /// turns.
+    pub fn is_turned(&self, axis: usize, domain: &[Dim]) -> bool {
+        let unit = self.strides.get(axis).is_some_and(|stride| stride.is(1)) && axis + 1 < self.strides.len();
+        let inner = self.inner();
+        unit && !inner.is(0) && !inner.is(1) && [axis, domain.len() - 1].iter().all(|axis| !domain[*axis].is(1))
+    }
+}
+
+/// A part of a tensor in shared memory: `rows` × `columns` elements of `size` bytes, a power of two each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    pub size: u64,
+    pub rows: u64,
+    pub columns: u64,
+}
+
+impl Tile {
+    /// The shortest side: what is read of the narrowest elements at once, 16 bytes.
+    pub const LEAST_SIDE: u32 = 16;
+    /// Bytes that all tiles of a kernel may take: what a block may declare.
+    pub const MOST_SHARED: u64 = 48 << 10;
+
+    /// The bytes it takes with the padding that keeps it free of bank conflicts (see `Tile` in `templates/device.cuh`).
+    pub fn bytes(&self) -> u64 {
+        let bands = self.rows * self.size / 16;
+        self.rows * self.columns * self.size + bands * (128 / bands.clamp(1, 8))
     }
 }
 

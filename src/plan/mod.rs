@@ -15,6 +15,7 @@ mod schedule;
 mod storage;
 
 pub use decision::{Decision, Reason, Verdict};
+pub use layout::Tile;
 pub use moved::Moved;
 pub use product::{Contraction, Operand, Product};
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Table, Traffic};

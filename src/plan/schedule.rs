@@ -30,9 +30,10 @@ pub enum Form {
     /// The innermost axis in vectors of `vector` elements; a thread takes the same vector of `rows` successive rows, and
     /// operands that do not vary from row to row stay in registers for all of them.
     Rows { vector: u32, rows: u32 },
-    /// Some operand's unit stride is along axis `axis` and the stores' along the innermost: tiles of `tile`×`tile` elements
-    /// go through shared memory, `vector` elements at a time.
-    Transposed { axis: u32, tile: u32, vector: u32 },
+    /// Some tensors' unit stride is along axis `axis`, others' along the innermost. A block takes `rows` × `columns` elements of the
+    /// two axes; the former tensors pass through tiles of shared memory, in vectors of 16 bytes on both sides, and a thread takes
+    /// `vector` elements along the innermost axis of every so many rows.
+    Transposed { axis: u32, rows: u32, columns: u32, vector: u32 },
     /// One element a thread, any strides.
     Strided,
 }

@@ -2,6 +2,7 @@
 //! indices. Fills [`Kernel::schedule`] and nothing else.
 
 mod error;
+mod tile;
 mod vector;
 
 use crate::dtype::DType;
@@ -61,6 +62,9 @@ fn form(kernel: &Kernel, target: &Target, threads: u32) -> Form {
     if dense_stores && kernel.loads.iter().all(|load| plain(&load.access)) {
         return flat;
     }
+    if let Some(form) = tile::form(kernel, target, threads) {
+        return form;
+    }
     match vector::rows(kernel, target, threads) {
         Some((vector, rows)) => Form::Rows { vector, rows },
         None if dense_stores => flat,
@@ -74,7 +78,7 @@ fn table(kernel: &Kernel, form: &Form) -> Option<Table> {
     let [load] = &kernel.loads[..] else { return None };
     let reused = load.access.strides.iter().zip(&kernel.domain).any(|(stride, size)| stride.is(0) && !size.is(1));
     let entries: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
-    let fits = matches!(form, Form::Flat { .. } | Form::Rows { .. }) && entries <= MOST_ENTRY_BYTES;
+    let fits = !matches!(form, Form::Strided) && entries <= MOST_ENTRY_BYTES;
     if load.dtype.bits() != 8 || load.dtype == DType::Bool || kernel.body.is_empty() || reused || !fits {
         return None;
     }

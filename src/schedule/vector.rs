@@ -1,6 +1,6 @@
 //! How many adjacent elements a thread takes.
 
-use crate::plan::{Access, Kernel, layout};
+use crate::plan::{Kernel, layout};
 use crate::target::Target;
 
 /// Bytes of the widest vector access.
@@ -24,6 +24,27 @@ fn widths(kernel: &Kernel) -> (u64, u64) {
     widths.fold((VECTOR, 1), |(low, high), width| (low.min(width), high.max(width)))
 }
 
+/// The vector along the innermost axis for a kernel whose rows need not be whole vectors: as wide as the alignment of all that lies along
+/// that axis allows, and no wider than 16 bytes of elements of `turned` bytes.
+pub fn along_rows(kernel: &Kernel, turned: u64) -> u64 {
+    let (narrowest, widest) = widths(kernel);
+    let mut vector = (VECTOR / narrowest).min(HELD / widest).min(VECTOR / turned).max(1);
+    while vector > 1 && !aligned(kernel, vector) {
+        vector /= 2;
+    }
+    vector
+}
+
+/// True if every access along the innermost axis may move vectors of so many elements at once.
+fn aligned(kernel: &Kernel, vector: u64) -> bool {
+    let loads = kernel.loads.iter().map(|l| (&l.access, l.dtype));
+    let mut accesses = loads.chain(kernel.stores.iter().map(|s| (&s.access, s.dtype)));
+    accesses.all(|(access, dtype)| {
+        let size = u64::from(dtype.bits()).div_ceil(8);
+        !access.inner().is(1) || access.alignment(size, vector, VECTOR) >= (vector * size).min(VECTOR)
+    })
+}
+
 /// The vector along the innermost axis and the rows a thread for a kernel of rows, if vectors of at least 4 bytes fit the rows, or if
 /// the stores leave no other way.
 pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)> {
@@ -34,16 +55,7 @@ pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)
     }
     let (narrowest, widest) = widths(kernel);
     let most = (VECTOR / narrowest).min(HELD / widest).max(1);
-    let accesses =
-        kernel.loads.iter().map(|l| (&l.access, l.dtype)).chain(kernel.stores.iter().map(|s| (&s.access, s.dtype)));
-    let vectors: Vec<_> = accesses.filter(|(access, _)| access.inner().is(1)).collect();
-    let fits = |vector: u64| {
-        let aligned = |(access, dtype): &(&Access, crate::dtype::DType)| {
-            let size = u64::from(dtype.bits()).div_ceil(8);
-            access.alignment(size, vector, VECTOR) >= (vector * size).min(VECTOR)
-        };
-        layout::is_multiple(inner, vector) && vectors.iter().all(aligned)
-    };
+    let fits = |vector: u64| layout::is_multiple(inner, vector) && aligned(kernel, vector);
     let mut vector = most;
     while vector > 1 && !fits(vector) {
         vector /= 2;

@@ -114,6 +114,13 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         let y = b.op(silu, &[x]);
         b.quantize(y, I8, 0.045, 0)
     };
+    cases.push(("silu_i8_transposed", kernel(&[32, 1600, 128], &[(I8, build::transposed)], I8, silu_codes)));
+    cases.push(("relu_f32_stored_transposed", {
+        let mut kernel = kernel(&[32, 49, 384], &[(F32, dense)], F32, |b| b.op(Op::new(&op::RELU), &[b.load(0)]));
+        let domain = kernel.domain.clone();
+        kernel.stores[0].access.strides = build::transposed(&domain);
+        kernel
+    }));
     cases.push(("silu_i8", kernel(&[1 << 26], &[(I8, dense)], I8, silu_codes)));
     cases.push(("silu_i8_into_channels", {
         let mut kernel = kernel(&[4, 64 * 1600], &[(I8, dense)], I8, silu_codes);
@@ -193,6 +200,7 @@ fn memory_moves_in_vectors_of_16_bytes() {
         ("bias_silu_nchw_f16", 1, 1),
         ("outer_f16", 1, 4),
         ("bias_gelu_f16", 5, 4),
+        ("transposed_add", 8, 4),
     ] {
         let mix = mix(name);
         assert_eq!((mix.count("LDG", &["128"]), mix.count("STG", &["128"])), (loads, stores), "{name} {mix:?}");

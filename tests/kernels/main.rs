@@ -12,3 +12,4 @@ mod build;
 mod codegen;
 mod differential;
 mod prove;
+mod transposed;

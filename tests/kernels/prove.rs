@@ -3,7 +3,7 @@
 use crate::machines;
 use pointweld::dim::Bindings;
 use pointweld::dtype::DType;
-use pointweld::emit;
+use pointweld::emit::{self, KernelSource};
 use pointweld::plan::{Arg, Kernel};
 use pointweld::prove::{Outcome, Trial};
 use pointweld::reference::{Rounding, body};
@@ -68,8 +68,13 @@ pub struct Setup<'a> {
 /// Runs `kernel`, with pointers no better aligned than it asks for, and compares.
 pub fn prove(name: &str, kernel: &Kernel, setup: Setup) {
     let source = emit::emit(kernel, &emit::Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    prove_source(name, kernel, &source, setup);
+}
+
+/// The same for a text of that kernel.
+pub fn prove_source(name: &str, kernel: &Kernel, source: &KernelSource, setup: Setup) {
     let table = emit::table_of(kernel);
-    let trial = Trial::new(kernel, &source, &setup.bindings, table.as_deref());
+    let trial = Trial::new(kernel, source, &setup.bindings, table.as_deref());
     let mut trial = trial.unwrap_or_else(|error| panic!("{name}: {error}"));
     if trial.count() == 0 {
         assert_eq!(trial.launch.grid, [0, 1, 1], "{name}");
@@ -81,7 +86,7 @@ pub fn prove(name: &str, kernel: &Kernel, setup: Setup) {
         region.contents = (0..region.count).flat_map(|at| element(at).into_iter().take(width)).collect();
     }
     let mut outcomes = Vec::new();
-    machines::on_each(&source, setup.arch, setup.perturb, |machine, it| {
+    machines::on_each(source, setup.arch, setup.perturb, |machine, it| {
         let outcome = it.run(&trial).unwrap_or_else(|error| panic!("{name} on {machine}: {error}\n{}", source.text));
         outcomes.push((machine.to_string(), outcome));
     });

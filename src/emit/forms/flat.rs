@@ -68,7 +68,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     if !moved.is_empty() {
         let at = if tail { "min(first + e, count - 1u)" } else { "first + e" };
         offsets.push(format!("const idx at = {at};"));
-        offsets.extend(indexer.coordinates("at", rank, &moved));
+        offsets.extend(indexer.coordinates("at", &(0..rank).collect::<Vec<_>>(), &moved));
         for i in indexed_loads {
             let pointer = names::load(i);
             let offset = indexer.offset(&pointer, &kernel.loads[i].access, 0..rank);

@@ -1,12 +1,15 @@
 //! One file for each form of loop nest: it decides what each line of its skeleton says.
 
 mod flat;
+mod lines;
 mod rows;
 mod table;
+mod transposed;
 
 pub use flat::flat;
 pub use rows::rows;
 pub use table::{Staged, contents};
+pub use transposed::transposed;
 
 use super::body::{self, Body, Output};
 use super::launch::Blocks;

@@ -72,6 +72,25 @@ __device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
   }
 }
 
+// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them.
+template <int BYTES, int SIZE>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load_some(const void* p, u32 count) {
+  Words<(BYTES + 3) / 4> r = {};
+#pragma unroll
+  for (int e = 0; e < BYTES / SIZE; ++e) {
+    if (e < count) {
+      if constexpr (SIZE == 1) r.w[e / 4] |= (u32)__ldg((const u8*)p + e) << (8 * (e % 4));
+      if constexpr (SIZE == 2) r.w[e / 2] |= (u32)__ldg((const u16*)p + e) << (16 * (e % 2));
+      if constexpr (SIZE == 4) r.w[e] = __ldg((const u32*)p + e);
+      if constexpr (SIZE == 8) {
+        const uint2 v = __ldg((const uint2*)p + e);
+        r.w[2 * e] = v.x, r.w[2 * e + 1] = v.y;
+      }
+    }
+  }
+  return r;
+}
+
 // BYTES bytes to an address that is a multiple of ALIGN.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) {
@@ -110,6 +129,102 @@ __device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>
   }
 }
 
+// ROWS x COLUMNS elements of SIZE bytes in shared memory, row by row, which are turned on the way between it and memory. A thread turns
+// a patch of TALL rows (16 bytes in memory) by BROAD columns (32 bits of a row, 64 for elements of 8 bytes).
+//
+// Why no access meets another in a bank: a warp's patches are LANES beside each other down the rows and 32 / LANES across, and it
+// writes (reads) one row of each at a time. TALL rows are 4 * COLUMNS words, a multiple of 32, so that all LANES would meet in
+// the same banks, but for the PAD of 32 / LANES words behind each TALL rows: it moves them just past each other. A warp that goes along
+// rows takes 128 bytes at a time, which lie side by side: rows of fewer bytes have no padding within them, as COLUMNS >= 8.
+template <int SIZE, int ROWS_, int COLUMNS_>
+struct Tile {
+  static constexpr u32 ROWS = ROWS_, COLUMNS = COLUMNS_;
+  static constexpr u32 TALL = 16 / SIZE, BROAD = SIZE < 4 ? 4 / SIZE : 1;
+  static constexpr u32 LANES = ROWS / TALL < 8 ? ROWS / TALL : 8;
+  static constexpr u32 PITCH = COLUMNS * SIZE, PAD = 128 / LANES;
+  static constexpr u32 PIECES = (ROWS * PITCH + ROWS / TALL * PAD) / 16;
+  static constexpr u32 PATCHES = ROWS / TALL * (COLUMNS / BROAD);
+  static constexpr int ELEMENT = SIZE;
+  // The byte at which an element lies.
+  __device__ static constexpr u32 at(u32 row, u32 column) { return row * PITCH + row / TALL * PAD + column * SIZE; }
+  // The first row and column of a patch.
+  __device__ static constexpr u32 row(u32 patch) {
+    return (patch / 32 % (ROWS / TALL / LANES) * LANES + patch % LANES) * TALL;
+  }
+  __device__ static constexpr u32 column(u32 patch) {
+    return (patch / 32 / (ROWS / TALL / LANES) * (32 / LANES) + patch % 32 / LANES) * BROAD;
+  }
+};
+
+// Exchanges rows and columns of the 4 / SIZE words' elements.
+template <int SIZE>
+__device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
+  if constexpr (SIZE == 2) {
+    const u32 a = x[0], b = x[1];
+    x[0] = __byte_perm(a, b, 0x5410u), x[1] = __byte_perm(a, b, 0x7632u);
+  } else if constexpr (SIZE == 1) {
+    const u32 a = __byte_perm(x[0], x[1], 0x5140u), b = __byte_perm(x[2], x[3], 0x5140u);
+    const u32 c = __byte_perm(x[0], x[1], 0x7362u), d = __byte_perm(x[2], x[3], 0x7362u);
+    x[0] = __byte_perm(a, b, 0x5410u), x[1] = __byte_perm(a, b, 0x7632u);
+    x[2] = __byte_perm(c, d, 0x5410u), x[3] = __byte_perm(c, d, 0x7632u);
+  }
+}
+
+// Fills a tile from memory, where the elements of a column lie side by side and columns `stride` elements apart. Of elements beyond
+// `rows` and `columns` it writes zeros.
+template <typename T, int ALIGN, int THREADS>
+__device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u32 rows, u32 columns) {
+#pragma unroll
+  for (u32 n = 0; n < T::PATCHES; n += THREADS) {
+    const u32 patch = n + threadIdx.x;
+    if (T::PATCHES % THREADS != 0 && patch >= T::PATCHES) break;
+    const u32 row = T::row(patch), column = T::column(patch);
+    const bool whole = (rows == T::ROWS && columns == T::COLUMNS) || (row + T::TALL <= rows && column + T::BROAD <= columns);
+    Words<4> v[T::BROAD];
+#pragma unroll
+    for (u32 c = 0; c < T::BROAD; ++c) {
+      const u8* const from = (const u8*)p + ((i64)(column + c) * stride + row) * T::ELEMENT;
+      const u32 live = column + c < columns && row < rows ? rows - row : 0u;
+      v[c] = whole ? load<16, ALIGN>(from) : load_some<16, T::ELEMENT>(from, live);
+    }
+    u8* const to = (u8*)tile + T::at(row, column);
+    if constexpr (T::ELEMENT == 8) {
+      *(uint2*)to = make_uint2(v[0].w[0], v[0].w[1]);
+      *(uint2*)(to + T::PITCH) = make_uint2(v[0].w[2], v[0].w[3]);
+    } else {
+#pragma unroll
+      for (u32 q = 0; q < 4; ++q) {
+        u32 x[T::BROAD];
+#pragma unroll
+        for (u32 c = 0; c < T::BROAD; ++c) x[c] = v[c].w[q];
+        turn<T::ELEMENT>(x);
+#pragma unroll
+        for (u32 r = 0; r < T::BROAD; ++r) *(u32*)(to + (q * T::BROAD + r) * T::PITCH) = x[r];
+      }
+    }
+  }
+}
+
+// BYTES bytes of a tile from an element on.
+template <typename T, int BYTES>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> tile_get(const void* tile, u32 row, u32 column) {
+  const u8* const p = (const u8*)tile + T::at(row, column);
+  Words<(BYTES + 3) / 4> r;
+  if constexpr (BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = ((const uint4*)p)[i];
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (BYTES == 8) {
+    const uint2 v = *(const uint2*)p;
+    r.w[0] = v.x, r.w[1] = v.y;
+  } else {
+    r.w[0] = BYTES == 4 ? *(const u32*)p : BYTES == 2 ? *(const u16*)p : *p;
+  }
+  return r;
+}
+
 template <int N>
 __device__ __forceinline__ float get_f16(const Words<N>& x, int e) {
   float r;
@@ -139,42 +254,66 @@ __device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
   return r;
 }
 
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+template <int SIZE, int N, int M>
+__device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
+  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if constexpr (SIZE < 4) {
+      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
+      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+    } else {
+      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+    }
+  }
+}
+
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 8 elements along the innermost axis.
+// Each block computes 128 x 64 elements, each thread 8 adjacent elements of each of 4 rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_rows_079d35ca04(
+pw_add_transposed_d9bf3ce539(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
-    const idx columns,
-    const u32 columns_mul,
-    const u32 columns_shift,
-    const idx rows,
+    const idx tiles_across,
+    const u32 tiles_across_mul,
+    const u32 tiles_across_shift,
     const off x0_s0,
     const off y0_s0,
     const off x1_s1) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
-  const idx group = divide(place, columns_mul, columns_shift);
-  const idx column = (place - group * columns) * 8u;
-  const idx row = group;
-  if (row >= rows) return;
-  const idx i0 = row;
+  const idx band = divide(blockIdx.x, tiles_across_mul, tiles_across_shift);
+  const idx left = (blockIdx.x - band * tiles_across) * 64u;
+  const idx top = band * 128u;
+  const u32 down = threadIdx.x / 8u;
+  const u32 across = threadIdx.x % 8u * 8u;
+  const idx i0 = top + down;
+  const idx column = left + across;
   const off x0_at = (off)i0 * x0_s0;
-  const off x1_at = (off)i0;
   const off y0_at = (off)i0 * y0_s0;
-  Words<4> x0_w;
-  x0_w = load_once<16, 16>(x0 + x0_at + column);
-  float y0_e[8];
+  const off x1_corner = (off)top + (off)left * x1_s1;
+  __shared__ uint4 x1_tile[Tile<2, 128, 64>::PIECES];
+  Words<4> x0_w[4];
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    const float x0_e = get_f16(x0_w, e);
-    const auto x1_w = load<2, 2>(x1 + x1_at + (off)(column + e) * x1_s1);
-    const float x1_e = get_f16(x1_w, 0);
-    const float v0_add = x0_e + x1_e;
-    y0_e[e] = v0_add;
+  for (int r = 0; r < 4; ++r) {
+    x0_w[r] = load_once<16, 16>(x0 + x0_at + r * 32 * x0_s0 + column);
   }
-  const auto y0_w = pack_f16(y0_e);
-  store_once<16, 16>(y0 + y0_at + column, y0_w);
+  tile_in<Tile<2, 128, 64>, 16, 256>(x1_tile, x1 + x1_corner, x1_s1, 128u, 64u);
+  __syncthreads();
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const auto x1_w = tile_get<Tile<2, 128, 64>, 16>(x1_tile, down + r * 32, across);
+    float y0_e[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const float x0_e = get_f16(x0_w[r], e);
+      const float x1_e = get_f16(x1_w, e);
+      const float v0_add = x0_e + x1_e;
+      y0_e[e] = v0_add;
+    }
+    const auto y0_w = pack_f16(y0_e);
+    store_once<16, 16>(y0 + y0_at + r * 32 * y0_s0 + column, y0_w);
+  }
 }
