@@ -561,6 +561,34 @@ __device__ __forceinline__ float number(float k) {
   return k != k ? 0.0f : k;
 }
 
+// Negative where two numbers, saturated, round to the same integer.
+__device__ __forceinline__ float apart(float a, float b, float low, float high) {
+  const float x = nearest(fminf(fmaxf(a, low), high)), y = nearest(fminf(fmaxf(b, low), high));
+  return fabsf(x - y) - 0.5f;
+}
+
+// Whether any element of two vectors differs.
+template <int N>
+__device__ __forceinline__ bool differ(const Words<N>& x, const Words<N>& y) {
+  u32 r = 0u;
+#pragma unroll
+  for (int i = 0; i < N; ++i) r |= x.w[i] ^ y.w[i];
+  return r != 0u;
+}
+
+// Which of V elements of SIZE bytes differ: bit 31 - e stands for element e.
+template <int V, int SIZE, int N>
+__device__ __forceinline__ u32 differences(const Words<N>& x, const Words<N>& y) {
+  constexpr int PER = 4 / SIZE;
+  u32 r = 0u;
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    const u32 d = (x.w[e / PER] ^ y.w[e / PER]) >> (8 * SIZE * (e % PER)) & (SIZE == 1 ? 0xffu : 0xffffu);
+    if (d != 0u) r |= 0x80000000u >> e;
+  }
+  return r;
+}
+
 // The nearest integer to x / scale, half to even, exactly. k comes from the rounded inverse and is off by one at most; the
 // remainder x - k * scale is exact (k * scale is within half a scale of x), and tells.
 __device__ __forceinline__ float quotient(float x, float scale, float inverse) {

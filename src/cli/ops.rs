@@ -55,7 +55,7 @@ fn entry(row: &Row) -> Entry {
         Some(default) => format!("{} = {default}", p.name),
         None => p.name.to_string(),
     });
-    let Bound { f32, fast, f64 } = row.bound;
+    let Bound { f32, fast, f64, .. } = row.bound;
     Entry {
         name: row.name,
         operands: row.operands.iter().map(|o| o.to_string()).chain(params).collect(),

@@ -1,5 +1,7 @@
 //! A kernel's statements as C++ lines: one statement a line, each value named after its op.
 
+pub mod guard;
+
 use super::convert::{self, Quotient};
 use super::params::Param;
 use super::types::{Class, Precision, has_float_view, packer};
@@ -9,7 +11,7 @@ use crate::minifloat::Overflow;
 use crate::op::{self, Op, TypeRule};
 use crate::plan::{Arg, Kernel, Rounding, Stmt};
 use crate::scalar::{Number, Scalar};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lines that compute one element, and what they need and give.
 pub struct Body {
@@ -23,6 +25,8 @@ pub struct Body {
     pub as_float: BTreeSet<usize>,
     /// Expressions that are negative where f32 settles the rounding of a code, and else leave it open.
     pub doubts: Vec<String>,
+    /// Floats that leave their element's codes open where they are infinite or NaN.
+    pub watched: Vec<String>,
 }
 
 /// What a store stores.
@@ -33,6 +37,15 @@ pub struct Output {
     pub c_type: &'static str,
     /// The function that packs an array of such values.
     pub packer: String,
+    /// For a code, `value` is the upper end of an interval that holds the exact quotient, and this the lower end: where both round
+    /// to one code, that is the code.
+    pub lower: Option<String>,
+}
+
+impl Output {
+    pub fn new(value: String, c_type: &'static str, packer: String) -> Output {
+        Output { value, c_type, packer, lower: None }
+    }
 }
 
 /// Writes the body of `kernel` in a precision.
@@ -44,8 +57,9 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
         native: BTreeSet::new(),
         as_float: BTreeSet::new(),
         doubts: Vec::new(),
+        watched: Vec::new(),
     };
-    let mut writer = Writer { kernel, precision, body };
+    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new() };
     for (i, stmt) in kernel.body.iter().enumerate() {
         writer.statement(i, stmt)?;
     }
@@ -60,6 +74,8 @@ struct Writer<'a> {
     kernel: &'a Kernel,
     precision: Precision,
     body: Body,
+    /// The lower ends of the codes that are settled where they are packed.
+    lower: BTreeMap<usize, String>,
 }
 
 impl Writer<'_> {
@@ -129,6 +145,11 @@ impl Writer<'_> {
     fn is_code(&self, stmt: u32) -> bool {
         let stmt = &self.kernel.body[stmt as usize];
         is_quantize(stmt.op) && !stmt.dtype.is_float()
+    }
+
+    /// An argument as a float, whatever its type.
+    fn float_arg(&mut self, arg: Arg) -> String {
+        if self.kernel.arg_dtype(arg).is_float() { self.arg(arg) } else { self.arg_as_float(arg) }
     }
 
     fn row_text(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
@@ -248,22 +269,31 @@ impl Writer<'_> {
             let text = convert::quantize_to_float(&x, &scale, to, self.class(to), overflow(stmt.op));
             return self.define(i, stmt, text);
         }
+        let in_float = self.class(from) == Class::F32 && self.kernel.arg_dtype(scale_arg) != DType::F64;
+        let kernel = self.kernel;
+        if let (true, Rounding::Guarded { .. }) = (in_float, kernel.schedule.rounding_of(i)) {
+            return self.guard(i, stmt, &x);
+        }
         let zero_text = self.zero_point(i, zero);
         let zero_text = zero_text.map(|zero| zero.trim_start_matches("(double)").to_owned());
         let scale = self.float_operand(i, "scale", scale_arg);
-        let in_float = self.class(from) == Class::F32 && self.kernel.arg_dtype(scale_arg) != DType::F64;
         let quotient = if in_float && ordinary(scale_arg) {
             self.quotient_in_float(i, &x, &scale, scale_arg)
         } else {
             convert::quotient(&x, &scale, "", Quotient::Wide)
         };
         self.line("float", name.clone(), &convert::with_zero_point(&quotient, zero_text.as_deref()));
+        // With a zero point NaN has already become it; without one NaN packs as 0.
+        let code = if zero_text.is_some() { name } else { format!("number({name})") };
+        self.clamped(i, &code, to);
+    }
+
+    /// The code as a float and as an integer, as far as statements name them.
+    fn clamped(&mut self, i: usize, code: &str, to: DType) {
         let (as_float, as_integer) = self.uses_of_code(i);
         if as_float || as_integer {
             let clamped = names::of_value(i, "clamped");
-            // With a zero point NaN has already become it; without one NaN packs as 0.
-            let code = if zero_text.is_some() { name } else { format!("number({name})") };
-            self.line("float", clamped.clone(), &convert::saturated(&code, to));
+            self.line("float", clamped.clone(), &convert::saturated(code, to));
             if as_integer {
                 self.line(to.name(), names::of_value(i, "code"), &format!("({to})(i32){clamped}"));
             }
@@ -272,68 +302,12 @@ impl Writer<'_> {
 
     /// The quotient of a quantization of a `float` by a `float`, rounded as the schedule says.
     fn quotient_in_float(&mut self, i: usize, x: &str, scale: &str, scale_arg: Arg) -> String {
-        let inverse = names::of_value(i, "inverse");
-        let constant = match scale_arg {
-            Arg::Const(scalar) => Some(scalar.as_f64() as f32),
-            _ => None,
-        };
-        let kernel = self.kernel;
-        let rounding = kernel.schedule.rounding_of(i);
-        match constant {
-            Some(scale) => self.param(Param::float(inverse.clone(), 1.0 / scale)),
-            None if *rounding == Rounding::Exact => return format!("quotient_by({x}, {scale})"),
-            None => self.line("float", inverse.clone(), &format!("__frcp_rn({scale})")),
+        let near = *self.kernel.schedule.rounding_of(i) == Rounding::Near;
+        if !near && !matches!(scale_arg, Arg::Const(_)) {
+            return format!("quotient_by({x}, {scale})");
         }
-        match rounding {
-            Rounding::Exact => convert::quotient(x, scale, &inverse, Quotient::Exact),
-            Rounding::Near => convert::quotient(x, scale, &inverse, Quotient::Near),
-            Rounding::Guarded { .. } => self.guard(i, x, &inverse, constant, rounding),
-        }
-    }
-
-    /// The nearest integer to `x · inverse`, and the condition under which the error of `x` leaves it open.
-    fn guard(&mut self, i: usize, x: &str, inverse: &str, scale: Option<f32>, rounding: &Rounding) -> String {
-        let Rounding::Guarded { absolute, relative, spread, of } = rounding else { return String::new() };
-        let name = |what| names::of_value(i, what);
-        // What belongs to the operand's error counts in codes: a parameter if the scale is one.
-        let mut in_codes = |what: &str, from: f64, error: f64| match scale {
-            Some(scale) => {
-                let value = from + error / f64::from(scale.abs());
-                self.param(Param::float(names::of_value(i, what), value as f32));
-            }
-            None => {
-                let (from, error) = (literal::float(from as f32), literal::float(error as f32));
-                self.line("float", names::of_value(i, what), &format!("fmaf({error}, fabsf({inverse}), {from})"));
-            }
-        };
-        in_codes("limit", 0.5, -absolute.as_f64());
-        let mut limit = name("limit");
-        if !of.is_empty() {
-            in_codes("spread", 0.0, -spread.as_f64());
-            let sizes: Vec<String> = of.iter().map(|arg| format!("fabsf({})", self.arg(*arg))).collect();
-            let largest = sizes.into_iter().reduce(|a, b| format!("fmaxf({a}, {b})")).unwrap_or_default();
-            limit = format!("fmaf({}, {largest}, {limit})", name("spread"));
-        }
-        let (scaled, near) = (name("scaled"), name("nearest"));
-        self.line("float", scaled.clone(), &format!("{x} * {inverse}"));
-        self.line("float", near.clone(), &format!("nearest({scaled})"));
-        if relative.as_f64() != 0.0 {
-            self.param(Param::float(name("slope"), -relative.as_f64() as f32));
-            limit = format!("fmaf({}, fabsf({scaled}), {limit})", name("slope"));
-        }
-        self.line("float", name("within"), &limit);
-        let limit = name("within");
-        // A NaN of the arithmetic has no sign, and so is in doubt as well.
-        let mut doubt = format!("fabsf({scaled} - {near}) - {limit}");
-        if !of.is_empty() || relative.as_f64() != 0.0 {
-            // Where the error grows with the operands, a value far beyond the codes may seem to be in doubt. It saturates whatever its
-            // rounding: no code is further from the zero point than the codes' range is wide.
-            let (low, high) = self.kernel.body[i].dtype.int_range().unwrap_or((0, 0));
-            let reach = literal::float((high - low + 2) as f32);
-            doubt = format!("fminf({doubt}, {reach} - {limit} - fabsf({scaled}))");
-        }
-        self.body.doubts.push(doubt);
-        near
+        let inverse = self.inverse(i, scale_arg);
+        convert::quotient(x, scale, &inverse, if near { Quotient::Near } else { Quotient::Exact })
     }
 
     /// Whether an integer code is needed as a float and as an integer, besides being stored.
@@ -362,7 +336,8 @@ impl Writer<'_> {
             && self.is_code(i)
         {
             let value = names::value(i as usize, self.kernel.body[i as usize].op);
-            return Output { value, c_type: "float", packer: format!("pack_code_{dtype}") };
+            let lower = self.lower.get(&(i as usize)).cloned();
+            return Output { lower, ..Output::new(value, "float", format!("pack_code_{dtype}")) };
         }
         // Whether a load that is stored as it is gets a name of its own is the form's choice.
         let text = match value {
@@ -377,7 +352,7 @@ impl Writer<'_> {
             (true, DType::F32) => format!("(float){text}"),
             (true, _) => format!("to_odd({text})"),
         };
-        Output { value, c_type: native.c_type(), packer: packer(dtype) }
+        Output::new(value, native.c_type(), packer(dtype))
     }
 }
 

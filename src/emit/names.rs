@@ -28,6 +28,15 @@ pub fn element_as_float(i: usize) -> String {
 /// The accumulator of one element of a product.
 pub const PRODUCT: &str = "acc_e";
 
+/// The lower ends of the codes of a store, and the words they pack into.
+pub fn store_lower_elements(i: usize) -> String {
+    format!("y{i}_l")
+}
+
+pub fn store_lower_words(i: usize) -> String {
+    format!("y{i}_v")
+}
+
 /// The pointer to the result of store `i`.
 pub fn store(i: usize) -> String {
     format!("y{i}")

@@ -5,10 +5,8 @@
 use super::row::{microsoft, onnx, param};
 use super::{Algebra, Bound, Cost, Cuda, Deviation, Eval, Row, real, rows};
 
-/// What the approximate instructions flush to zero: results below the smallest normal f32.
-const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
-/// The same, of a small factor times x where that factor is flushed.
-const FLUSHED_FACTOR: f64 = 128.0 * FLUSHED;
+/// What the approximate instructions flush to zero of a small factor below the smallest normal f32, times x.
+const FLUSHED_FACTOR: f64 = 128.0 * f32::MIN_POSITIVE as f64;
 /// A product whose small factor is a denormal f32, rounded to a multiple of 2⁻¹⁴⁹: |x| ≤ 110 times half of that.
 const DENORMAL_FACTOR: f64 = 110.0 * 0.7e-45;
 
@@ -17,19 +15,16 @@ const fn smooth(f32: f64, fast: f64, f64: f64) -> Bound {
     Bound {
         f32: Deviation::ulp(f32).or_abs(DENORMAL_FACTOR),
         fast: Deviation::ulp(fast).or_abs(FLUSHED_FACTOR),
+        codes: Deviation::ulp(fast).or_abs(FLUSHED_FACTOR),
         f64: Deviation::ulp(f64).or_abs(1e-320),
     }
 }
 
 /// The same where x is scaled by alpha first: for alpha ≥ ¼, |x| gets four times as far.
 const fn scaled(f32: f64, fast: f64, f64: f64) -> Bound {
-    let Bound { f32, fast, f64 } = smooth(f32, fast, f64);
-    Bound { f32: f32.or_abs(4.0 * DENORMAL_FACTOR), fast: fast.or_abs(4.0 * FLUSHED_FACTOR), f64 }
-}
-
-/// The bound of a result that the approximate instructions flush to zero.
-const fn flushed(f32: f64, fast: f64, f64: f64) -> Bound {
-    Bound { fast: Deviation::ulp(fast).or_abs(FLUSHED), ..Bound::ulps(f32, fast, f64) }
+    let Bound { f32, fast, f64, .. } = smooth(f32, fast, f64);
+    let fast = fast.or_abs(4.0 * FLUSHED_FACTOR);
+    Bound { f32: f32.or_abs(4.0 * DENORMAL_FACTOR), fast, codes: fast, f64 }
 }
 
 rows! {
@@ -43,7 +38,7 @@ rows! {
         eval: Eval::float(|a| real::sigmoid(a[0])),
         cuda: Cuda { f32: "pw_sigmoid({0})", fast: "pw_fast_sigmoid({0})", f64: "pw_sigmoid({0})", int: "" },
         cost: Cost::new(2, 2, 0),
-        bound: flushed(6.0, 96.0, 4.0),
+        bound: Bound::ulps(6.0, 96.0, 4.0).flushed().codes(2.5, 1e-7),
         ..Row::UNARY
     };
     SILU = Row {
@@ -55,7 +50,7 @@ rows! {
         eval: Eval::float(|a| real::swish(a[0], 1.0)),
         cuda: Cuda { f32: "pw_silu({0})", fast: "pw_fast_silu({0})", f64: "pw_silu({0})", int: "" },
         cost: Cost::new(2, 3, 1),
-        bound: smooth(7.0, 96.0, 4.0),
+        bound: smooth(7.0, 96.0, 4.0).codes(3.0, 1e-7),
         ..Row::UNARY
     };
     /// QuickGelu is this with 1.702 for its default alpha. The bounds are for |alpha| ≥ ¼.
@@ -68,7 +63,7 @@ rows! {
         eval: Eval::float(|a| real::swish(a[0], a[1])),
         cuda: Cuda { f32: "pw_swish({0}, {1})", fast: "pw_fast_swish({0}, {1})", f64: "pw_swish({0}, {1})", int: "" },
         cost: Cost::new(2, 3, 2),
-        bound: scaled(7.0, 128.0, 5.0),
+        bound: scaled(7.0, 128.0, 5.0).codes(2.5, 6e-7),
         ..Row::UNARY
     };
     TANH = Row {
@@ -81,7 +76,7 @@ rows! {
         eval: Eval::float(|a| libm::tanh(a[0])),
         cuda: Cuda { f32: "tanhf({0})", fast: "pw_fast_tanh({0})", f64: "tanh({0})", int: "" },
         cost: Cost::new(2, 7, 2),
-        bound: Bound::ulps(4.0, 32.0, 4.0),
+        bound: Bound::ulps(4.0, 32.0, 4.0).codes(1.0, 4e-7),
         ..Row::UNARY
     };
     SCALED_TANH = Row {
@@ -110,7 +105,7 @@ rows! {
         eval: Eval::float(|a| real::softplus(a[0])),
         cuda: Cuda { f32: "pw_softplus({0})", fast: "pw_fast_softplus({0})", f64: "pw_softplus({0})", int: "" },
         cost: Cost::new(1, 9, 1),
-        bound: flushed(6.0, 96.0, 4.0),
+        bound: Bound::ulps(6.0, 96.0, 4.0).flushed().codes(1.0, 1e-6),
         ..Row::UNARY
     };
     /// TensorRT gives both factors; cuDNN's is `alpha = 1/beta`. The bounds are for |beta| ≥ ¼.
@@ -204,7 +199,7 @@ rows! {
         eval: Eval::float(|a| real::gelu(a[0])),
         cuda: Cuda { f32: "pw_gelu({0})", fast: "pw_fast_gelu({0})", f64: "pw_gelu({0})", int: "" },
         cost: Cost::new(2, 12, 3),
-        bound: smooth(8.0, 192.0, 8.0),
+        bound: smooth(8.0, 192.0, 8.0).codes(1.0, 6e-7),
         ..Row::UNARY
     };
     /// ONNX's `approximate = "tanh"`.
@@ -217,18 +212,18 @@ rows! {
         eval: Eval::float(|a| real::gelu_tanh(a[0])),
         cuda: Cuda { f32: "pw_gelu_tanh({0})", fast: "pw_fast_gelu_tanh({0})", f64: "pw_gelu_tanh({0})", int: "" },
         cost: Cost::new(2, 6, 1),
-        bound: smooth(8.0, 192.0, 8.0),
+        bound: smooth(8.0, 192.0, 8.0).codes(1.5, 5e-7),
         ..Row::UNARY
     };
     MISH = Row {
         name: "mish",
         formula: "x*tanh(log(1 + exp(x)))",
         onnx: &[onnx("Mish", 18)],
-        range: Some((-0.308_840_962, f64::INFINITY)),
+        range: Some((-0.308_843_413_1, f64::INFINITY)),
         eval: Eval::float(|a| real::mish(a[0])),
         cuda: Cuda { f32: "pw_mish({0})", fast: "pw_fast_mish({0})", f64: "pw_mish({0})", int: "" },
         cost: Cost::new(2, 6, 2),
-        bound: smooth(8.0, 96.0, 6.0),
+        bound: smooth(8.0, 96.0, 6.0).codes(3.5, 3e-7),
         ..Row::UNARY
     };
 }

@@ -1,7 +1,7 @@
 //! Exponentials, logarithms, roots and the error function.
 
 use super::row::onnx;
-use super::{Algebra, Bound, Cost, Cuda, Deviation, Eval, Row, rows};
+use super::{Algebra, Bound, Cost, Cuda, Eval, Row, rows};
 
 rows! {
     EXP = Row {
@@ -14,7 +14,7 @@ rows! {
         eval: Eval::float(|a| libm::exp(a[0])),
         cuda: Cuda { f32: "expf({0})", fast: "pw_fast_exp({0})", f64: "exp({0})", int: "" },
         cost: Cost::new(1, 1, 0),
-        bound: Bound { fast: Deviation::ulp(96.0).or_abs(f32::MIN_POSITIVE as f64), ..Bound::ulps(4.0, 0.0, 2.0) },
+        bound: Bound::ulps(4.0, 96.0, 2.0).flushed(),
         ..Row::UNARY
     };
     LOG = Row {
@@ -26,7 +26,7 @@ rows! {
         eval: Eval::float(|a| libm::log(a[0])),
         cuda: Cuda { f32: "logf({0})", fast: "pw_fast_log({0})", f64: "log({0})", int: "" },
         cost: Cost::new(1, 8, 5),
-        bound: Bound::ulps(1.5, 40.0, 2.0),
+        bound: Bound::ulps(1.5, 40.0, 2.0).codes(4.5, 3e-7),
         ..Row::UNARY
     };
     SQRT = Row {

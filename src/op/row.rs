@@ -218,6 +218,9 @@ impl Cost {
 pub struct Bound {
     pub f32: Deviation,
     pub fast: Deviation,
+    /// Of the fast expression once more, with fewer ulp and a larger absolute part: the better bound where the result becomes a code,
+    /// for codes lie evenly.
+    pub codes: Deviation,
     pub f64: Deviation,
 }
 
@@ -253,13 +256,23 @@ impl fmt::Display for Deviation {
 
 impl Bound {
     /// Comparisons, selections, sign changes, integer arithmetic.
-    pub const EXACT: Bound = Bound { f32: Deviation::EXACT, fast: Deviation::EXACT, f64: Deviation::EXACT };
+    pub const EXACT: Bound = Bound::ulp(0.0);
     /// One correctly rounded operation.
     pub const ROUNDED: Bound = Bound::ulp(0.5);
     pub const fn ulp(ulp: f64) -> Bound {
         Bound::ulps(ulp, ulp, ulp)
     }
     pub const fn ulps(f32: f64, fast: f64, f64: f64) -> Bound {
-        Bound { f32: Deviation::ulp(f32), fast: Deviation::ulp(fast), f64: Deviation::ulp(f64) }
+        let fast = Deviation::ulp(fast);
+        Bound { f32: Deviation::ulp(f32), fast, codes: fast, f64: Deviation::ulp(f64) }
+    }
+    /// Where the approximate instructions flush denormals to zero.
+    pub const fn flushed(self) -> Bound {
+        let fast = self.fast.or_abs(f32::MIN_POSITIVE as f64);
+        Bound { fast, codes: fast, ..self }
+    }
+    /// With another bound of the fast expression for what becomes a code.
+    pub const fn codes(self, ulp: f64, abs: f64) -> Bound {
+        Bound { codes: Deviation { ulp, abs }, ..self }
     }
 }

@@ -83,8 +83,9 @@ pub enum Rounding {
     /// To the integer nearest to the exact quotient of the `x` at hand.
     Exact,
     /// `x` carries the error of f32 arithmetic, of at most `absolute` + `relative`·|x| + `spread`·max|of| (f32 numbers): where that
-    /// leaves open which integer is nearest, the element is computed again in f64.
-    Guarded { absolute: Scalar, relative: Scalar, spread: Scalar, of: Vec<Arg> },
+    /// leaves open which integer is nearest, the element is computed again in f64. The same where `x` is infinite or NaN, unless
+    /// it is `finite` for certain.
+    Guarded { absolute: Scalar, relative: Scalar, spread: Scalar, of: Vec<Arg>, finite: bool },
     /// To the integer nearest to `x · (1/scale)` in f32: wrong by one where the exact quotient is within rounding of a tie.
     Near,
 }

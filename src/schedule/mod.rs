@@ -7,9 +7,12 @@ mod vector;
 
 use crate::dtype::DType;
 use crate::op::{self, TypeRule};
-use crate::plan::{Access, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Table, Traffic};
+use crate::plan::{
+    Access, Arg, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Table, Traffic,
+};
 use crate::scalar::Scalar;
 use crate::target::Target;
+use error::Analysis;
 
 /// What a user may ask of the schedules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,26 +110,33 @@ fn rounding(kernel: &Kernel, compute: Compute, options: &Options) -> Vec<(u32, R
     if !kernel.body.iter().any(quantizes) {
         return Vec::new();
     }
-    let values = error::values(kernel, compute);
     let mut all = Vec::new();
     for (i, stmt) in kernel.body.iter().enumerate().filter(|(_, stmt)| quantizes(stmt)) {
-        let x = error::value_of(kernel, &values, stmt.args[0]);
+        let unit = match stmt.args.get(1) {
+            Some(Arg::Const(scale)) => 16.0 * scale.as_f64().abs(),
+            _ => 1.0,
+        };
+        let analysis = Analysis::new(kernel, compute, unit);
+        let values = analysis.values();
+        let x = analysis.value_of(&values, stmt.args[0]);
         if x.is_exact() {
             continue;
         }
-        all.push((i as u32, if options.fast { Rounding::Near } else { guarded(x) }));
+        let finite = !error::can_overflow(kernel, &values);
+        all.push((i as u32, if options.fast { Rounding::Near } else { guarded(x, finite) }));
     }
     all
 }
 
-/// Bounds rounded up: the guard itself is f32 arithmetic, and its product with the rounded inverse errs by up to 3·2⁻²⁴.
-fn guarded(x: error::Value) -> Rounding {
-    let up = |error: f64| Scalar::f32((error * 1.001).min(f64::from(f32::MAX)) as f32);
+/// Bounds rounded up.
+fn guarded(x: error::Value, finite: bool) -> Rounding {
+    let up = |error: f64| Scalar::f32((error * (1.0 + 1e-6)).min(f64::from(f32::MAX)) as f32);
     Rounding::Guarded {
         absolute: up(x.absolute),
-        relative: up(x.relative + 3.0 * f64::from(f32::EPSILON) / 2.0),
+        relative: up(x.relative),
         spread: up(x.spread),
-        of: x.of,
+        of: if x.spread > 0.0 { x.of } else { Vec::new() },
+        finite,
     }
 }
 

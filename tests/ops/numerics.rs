@@ -177,16 +177,28 @@ fn measure(cases: &[Case], arch: Arch) -> Table {
             (_, true) => "f64",
             _ => "f32",
         };
-        let entry = table.entry((case.instance.op.to_string(), kind)).or_insert((Worst::default(), allowed));
+        let allowances = match kind {
+            "fast" => vec![(kind, allowed), ("codes", case.instance.op.row().bound.codes)],
+            _ => vec![(kind, allowed)],
+        };
+        let mut worst: Vec<Worst> = allowances.iter().map(|_| Worst::default()).collect();
         // CUDA's double functions count on ex2.approx being exact at integers, as hardware has it and the ISA does not say.
         let seeds: &[_] = if double { &[None] } else { &[None, Some(1)] };
         for (machine, found) in execute(&texts, case, &operands, seeds) {
             for (i, got) in found.into_iter().enumerate() {
-                let ulp = error(got.as_f64(), exact[i], allowed.abs, double);
-                if ulp > entry.0.ulp {
-                    let at = operands.iter().map(|column| column[i].as_f64()).collect();
-                    entry.0 = Worst { ulp, machine: machine.clone(), at, got: got.as_f64(), exact: exact[i] };
+                for ((_, allowed), worst) in allowances.iter().zip(&mut worst) {
+                    let ulp = error(got.as_f64(), exact[i], allowed.abs, double);
+                    if ulp > worst.ulp {
+                        let at = operands.iter().map(|column| column[i].as_f64()).collect();
+                        *worst = Worst { ulp, machine: machine.clone(), at, got: got.as_f64(), exact: exact[i] };
+                    }
                 }
+            }
+        }
+        for ((kind, allowed), worst) in allowances.into_iter().zip(worst) {
+            let entry = table.entry((case.instance.op.to_string(), kind)).or_insert((Worst::default(), allowed));
+            if worst.ulp > entry.0.ulp {
+                entry.0 = worst;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The domain in row-major order, a vector of adjacent elements a thread; also any strides, one element a thread.
 
-use super::{Filled, Parts};
+use super::{Doubts, Filled, Parts};
 use crate::dim::Dim;
 use crate::emit::index::Indexer;
 use crate::emit::launch::Blocks;
@@ -119,6 +119,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     element.extend(parts.statements());
 
     let (mut arrays, mut packed, mut store_whole, mut store_some) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut doubts = Doubts::new(parts);
     for (i, walk) in stores.iter().enumerate() {
         let size = parts.store_bytes(i);
         let output = &parts.body.outputs[i];
@@ -135,12 +136,18 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
                     arrays.push(format!("{} {elements}[{vector}];", output.c_type));
                     element.push(format!("{elements}[e] = {};", output.value));
                     packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+                    if let Some([array, line, pack]) = doubts.vector(parts, i, vector) {
+                        arrays.push(array);
+                        element.push(line);
+                        packed.push(pack);
+                    }
                 }
             }
             store_whole.push(format!("{}<{bytes}, {align}>({pointer} + first, {words});", parts.store_once()));
             store_some.push(format!("store_some<{bytes}, {size}>({pointer} + first, {words}, live);"));
         } else {
             element.push(format!("const {} {elements}[1] = {{{}}};", output.c_type, output.value));
+            element.extend(doubts.element(parts, i));
             let live = if tail { "if (e < live) " } else { "" };
             element
                 .push(format!("{live}store<{size}, {size}>({pointer} + {pointer}_at, {}({elements}));", output.packer));
@@ -171,6 +178,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     context.insert("what", &format!("Each thread computes {thread} in row-major order."));
     context.insert("vector", &vector);
     context.insert("tail", &tail);
+    doubts.insert(&mut context);
     for (name, lines) in [
         ("prologue", &prologue),
         ("load_whole", &load_whole),

@@ -1,7 +1,7 @@
 //! What a thread does with vectors along the innermost axis, of one row or of several: what of each operand is fetched where, what an
 //! element's lines read, where its results go. The forms that walk rows share it; they differ in how a thread finds its rows.
 
-use super::Parts;
+use super::{Doubts, Parts};
 use crate::dim::Dim;
 use crate::emit::index::Indexer;
 use crate::emit::names;
@@ -64,6 +64,7 @@ pub struct Lines {
     store_some: Vec<String>,
     /// For each row at its end: what goes into tiles.
     kept: Vec<String>,
+    doubts: Doubts,
 }
 
 impl Lines {
@@ -71,6 +72,7 @@ impl Lines {
         for (name, lines) in self.parts() {
             context.insert(name, lines);
         }
+        self.doubts.insert(context);
     }
 
     /// True if a line names `word`.
@@ -143,6 +145,7 @@ pub fn write(parts: &Parts, indexer: &mut Indexer, band: &Band) -> Lines {
     writer.lines.element.extend(parts.statements());
 
     let mut exact_stores = Vec::new();
+    let mut doubts = Doubts::new(parts);
     for (i, walk) in stores.iter().enumerate() {
         let access = &kernel.stores[i].access;
         let size = parts.store_bytes(i);
@@ -156,6 +159,7 @@ pub fn write(parts: &Parts, indexer: &mut Indexer, band: &Band) -> Lines {
             let live = if tail { "if (e < live) " } else { "" };
             writer.lines.element.push(format!("const {} {elements}[1] = {{{}}};", output.c_type, output.value));
             writer.lines.element.push(format!("{live}{}", put(&elements)));
+            writer.lines.element.extend(doubts.element(parts, i));
             exact_stores.push(put(&format!("{elements}1")));
             continue;
         }
@@ -171,6 +175,11 @@ pub fn write(parts: &Parts, indexer: &mut Indexer, band: &Band) -> Lines {
                 lines.arrays.push(format!("{} {elements}[{vector}];", output.c_type));
                 lines.element.push(format!("{elements}[e] = {};", output.value));
                 lines.packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
+                if let Some([array, line, pack]) = doubts.vector(parts, i, vector) {
+                    lines.arrays.push(array);
+                    lines.element.push(line);
+                    lines.packed.push(pack);
+                }
             }
         }
         exact_stores.push(format!("patch<{size}>({words}, e, {}({elements}1));", output.packer));
@@ -194,6 +203,7 @@ pub fn write(parts: &Parts, indexer: &mut Indexer, band: &Band) -> Lines {
             }
         }
     }
+    writer.lines.doubts = doubts;
     writer.finish(&addresses, &exact_stores)
 }
 

@@ -1,11 +1,13 @@
 //! One file for each form of loop nest: it decides what each line of its skeleton says.
 
+mod doubt;
 mod flat;
 mod lines;
 mod rows;
 mod table;
 mod transposed;
 
+pub use doubt::Doubts;
 pub use flat::flat;
 pub use rows::rows;
 pub use table::{Staged, contents};
@@ -48,8 +50,7 @@ impl<'a> Parts<'a> {
         let fast = kernel.schedule.compute == Compute::Fast;
         let body = body::write(kernel, Precision::Native { fast })?;
         let guarded = kernel.schedule.rounding.iter().any(|(_, r)| matches!(r, Rounding::Guarded { .. }));
-        let exact =
-            if guarded && !body.doubts.is_empty() { Some(body::write(kernel, Precision::Double)?) } else { None };
+        let exact = if guarded && body.is_guarded() { Some(body::write(kernel, Precision::Double)?) } else { None };
         Ok(Parts { kernel, body, exact, table: None })
     }
 
@@ -127,9 +128,7 @@ impl<'a> Parts<'a> {
     pub fn statements(&self) -> Vec<String> {
         let mut lines = self.body.lines.clone();
         if self.exact.is_some() {
-            for (i, doubt) in self.body.doubts.iter().enumerate() {
-                lines.push(format!("settled{i} = __funnelshift_l(__float_as_uint({doubt}), settled{i}, 1u);"));
-            }
+            lines.extend(doubt::notes(self));
         }
         lines
     }
@@ -189,12 +188,6 @@ impl<'a> Parts<'a> {
         };
         context.insert("index", &std::collections::BTreeMap::from([("idx", idx), ("off", off)]));
         context.insert("threads", &self.kernel.schedule.threads);
-        let settled: Vec<String> = match &self.exact {
-            Some(_) => (0..self.body.doubts.len()).map(|i| format!("settled{i}")).collect(),
-            None => Vec::new(),
-        };
-        context.insert("doubtful", &!settled.is_empty());
-        context.insert("settled", &settled);
         context.insert("table", &self.table);
         context
     }

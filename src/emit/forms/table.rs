@@ -67,7 +67,7 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         let c_type = raw(size);
         pointers.push(format!("const {c_type}* const table{i} = (const {c_type}*)(staged + {});", at / 16));
         let packer = format!("pack_{}", 8 * size);
-        outputs.push(Output { value: format!("table{i}[code]"), c_type, packer });
+        outputs.push(Output::new(format!("table{i}[code]"), c_type, packer));
         at += size * codes(table);
     }
     let body = Body {
@@ -77,6 +77,7 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         native: BTreeSet::from([0]),
         as_float: BTreeSet::new(),
         doubts: Vec::new(),
+        watched: Vec::new(),
     };
     Ok((Staged { pieces: at / 16, pointers, code: raw(size) }, body))
 }

@@ -118,13 +118,30 @@ __device__ __forceinline__ float get_f32(const Words<N>& x, int e) {
   return __uint_as_float(x.w[e]);
 }
 
-// The float nearest integer, half to even, for |x| < 2^22.
-__device__ __forceinline__ float nearest(float x) {
-  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
-}
-
 __device__ __forceinline__ float number(float k) {
   return k != k ? 0.0f : k;
+}
+
+// Whether any element of two vectors differs.
+template <int N>
+__device__ __forceinline__ bool differ(const Words<N>& x, const Words<N>& y) {
+  u32 r = 0u;
+#pragma unroll
+  for (int i = 0; i < N; ++i) r |= x.w[i] ^ y.w[i];
+  return r != 0u;
+}
+
+// Which of V elements of SIZE bytes differ: bit 31 - e stands for element e.
+template <int V, int SIZE, int N>
+__device__ __forceinline__ u32 differences(const Words<N>& x, const Words<N>& y) {
+  constexpr int PER = 4 / SIZE;
+  u32 r = 0u;
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    const u32 d = (x.w[e / PER] ^ y.w[e / PER]) >> (8 * SIZE * (e % PER)) & (SIZE == 1 ? 0xffu : 0xffffu);
+    if (d != 0u) r |= 0x80000000u >> e;
+  }
+  return r;
 }
 
 // The same for scales whose inverse or remainders leave the range of floats, and for doubles.
@@ -228,7 +245,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_add_silu_quantize_rows_f7f7eecd23(
+pw_dequantize_add_silu_quantize_rows_b38d091b86(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
@@ -241,9 +258,8 @@ pw_dequantize_add_silu_quantize_rows_f7f7eecd23(
     const off y0_s0,
     const float v3_scale,
     const float v3_inverse,
-    const float v3_limit,
     const float v3_spread,
-    const float v3_slope) {
+    const float v3_margin) {
   const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
@@ -264,7 +280,8 @@ pw_dequantize_add_silu_quantize_rows_f7f7eecd23(
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float y0_e[8];
-    u32 settled0 = 0u;
+    float y0_l[8];
+    float watch = 0.0f;
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       const i32 x0_e = get_i32(x0_w[r], e);
@@ -273,16 +290,19 @@ pw_dequantize_add_silu_quantize_rows_f7f7eecd23(
       const float v0_dequantize = scale_i32(x0_e, x1_e);
       const float v1_add = v0_dequantize + x2_e;
       const float v2_silu = pw_fast_silu(v1_add);
-      const float v3_scaled = v2_silu * v3_inverse;
-      const float v3_nearest = nearest(v3_scaled);
-      const float v3_within = fmaf(v3_slope, fabsf(v3_scaled), fmaf(v3_spread, fabsf(v0_dequantize), v3_limit));
-      const float v3_quantize = v3_nearest;
-      settled0 = __funnelshift_l(__float_as_uint(fminf(fabsf(v3_scaled - v3_nearest) - v3_within, 257.0f - v3_within - fabsf(v3_scaled))), settled0, 1u);
+      const float v3_within = v3_spread * fabsf(v0_dequantize) + v3_margin;
+      const float v3_quantize = fmaf(v2_silu, v3_inverse, v3_within);
+      const float v3_lower = fmaf(v2_silu, v3_inverse, -v3_within);
+      watch = fmaf(v3_quantize, 0.0f, watch);
       y0_e[e] = v3_quantize;
+      y0_l[e] = v3_lower;
     }
     auto y0_w = pack_code_i8(y0_e);
-    // Element 0 has come to be the highest of the 8 bits.
-    u32 doubt = ~(settled0) << 24;
+    const auto y0_v = pack_code_i8(y0_l);
+    // Bit 31 - e stands for element e.
+    u32 doubt = 0u;
+    if (differ(y0_w, y0_v)) doubt |= differences<8, 1>(y0_w, y0_v);
+    if (watch != 0.0f) doubt = ~0u << 24;
 #pragma unroll 1
     while (doubt != 0u) {  // too near a tie for f32: once more in f64
       const int e = __clz(doubt);

@@ -117,13 +117,30 @@ __device__ __forceinline__ float get_i8_as_float(const Words<N>& x, int e) {
   return __uint_as_float(__byte_perm(biased, 0x4b000000u, 0x7440u + e % 4)) - 8388736.0f;
 }
 
-// The float nearest integer, half to even, for |x| < 2^22.
-__device__ __forceinline__ float nearest(float x) {
-  return __fsub_rn(__fadd_rn(x, 12582912.0f), 12582912.0f);
-}
-
 __device__ __forceinline__ float number(float k) {
   return k != k ? 0.0f : k;
+}
+
+// Whether any element of two vectors differs.
+template <int N>
+__device__ __forceinline__ bool differ(const Words<N>& x, const Words<N>& y) {
+  u32 r = 0u;
+#pragma unroll
+  for (int i = 0; i < N; ++i) r |= x.w[i] ^ y.w[i];
+  return r != 0u;
+}
+
+// Which of V elements of SIZE bytes differ: bit 31 - e stands for element e.
+template <int V, int SIZE, int N>
+__device__ __forceinline__ u32 differences(const Words<N>& x, const Words<N>& y) {
+  constexpr int PER = 4 / SIZE;
+  u32 r = 0u;
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    const u32 d = (x.w[e / PER] ^ y.w[e / PER]) >> (8 * SIZE * (e % PER)) & (SIZE == 1 ? 0xffu : 0xffffu);
+    if (d != 0u) r |= 0x80000000u >> e;
+  }
+  return r;
 }
 
 // The same for scales whose inverse or remainders leave the range of floats, and for doubles.
@@ -184,7 +201,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_leaky_relu_etc_flat_f5baf14880(
+pw_dequantize_dequantize_add_leaky_relu_etc_flat_c36bbf1c19(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -194,14 +211,14 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_f5baf14880(
     const float v1_scale,
     const float v4_scale,
     const float v4_inverse,
-    const float v4_limit,
-    const float v4_slope) {
+    const float v4_above,
+    const float v4_below) {
   const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
   float y0_e[16];
-  u32 settled0 = 0u;
+  float y0_l[16];
 #pragma unroll
   for (int e = 0; e < 16; ++e) {
     const float x0_f = get_i8_as_float(x0_w, e);
@@ -210,16 +227,16 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_f5baf14880(
     const float v1_dequantize = (x1_f - v1_zero) * v1_scale;
     const float v2_add = v0_dequantize + v1_dequantize;
     const float v3_leaky_relu = v2_add >= 0 ? v2_add : v2_add * 0.1f;
-    const float v4_scaled = v3_leaky_relu * v4_inverse;
-    const float v4_nearest = nearest(v4_scaled);
-    const float v4_within = fmaf(v4_slope, fabsf(v4_scaled), v4_limit);
-    const float v4_quantize = v4_nearest;
-    settled0 = __funnelshift_l(__float_as_uint(fminf(fabsf(v4_scaled - v4_nearest) - v4_within, 257.0f - v4_within - fabsf(v4_scaled))), settled0, 1u);
+    const float v4_quantize = fmaf(v3_leaky_relu, v4_inverse, v4_above);
+    const float v4_lower = fmaf(v3_leaky_relu, v4_inverse, v4_below);
     y0_e[e] = v4_quantize;
+    y0_l[e] = v4_lower;
   }
   auto y0_w = pack_code_i8(y0_e);
-  // Element 0 has come to be the highest of the 16 bits.
-  u32 doubt = ~(settled0) << 16;
+  const auto y0_v = pack_code_i8(y0_l);
+  // Bit 31 - e stands for element e.
+  u32 doubt = 0u;
+  if (differ(y0_w, y0_v)) doubt |= differences<16, 1>(y0_w, y0_v);
 #pragma unroll 1
   while (doubt != 0u) {  // too near a tie for f32: once more in f64
     const int e = __clz(doubt);
