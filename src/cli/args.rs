@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
+use crate::quant::Calibrator;
 use crate::target::Arch;
 
 /// Fuses the pointwise ops of a graph, INT8 edges included, into CUDA kernels: compiles, explains, verifies and runs them.
@@ -66,6 +67,13 @@ Examples:
   pointweld verify model.onnx --samples 100000 --arch sm_80
   pointweld verify model.onnx --device cuda")]
     Verify(VerifyArgs),
+    /// Calibrate a float model on data and write it with INT8 codes at its fusion boundaries
+    #[command(after_help = "\
+Examples:
+  pointweld quantize model.onnx --data images -o int8.onnx
+  pointweld quantize model.onnx --data images --shard 3/8 -o part3.json     # on eight machines …
+  pointweld quantize model.onnx --merge part*.json -o int8.onnx             # … and then once")]
+    Quantize(QuantizeArgs),
     /// Measure formulas on this machine's GPU: time, bandwidth, time of a launch, and whether the results are right
     #[command(after_help = "\
 Examples:
@@ -214,6 +222,27 @@ pub enum MachineArg {
 }
 
 #[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The ONNX file
+    pub model: PathBuf,
+    /// The folder of images, .npy or .npz files to calibrate on
+    #[arg(long)]
+    pub data: PathBuf,
+    /// The model to write
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// The size of a named dimension, NAME=N; may be repeated
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
+    pub dims: Vec<(String, u64)>,
+    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse
+    #[arg(long, default_value = "mse", value_parser = calibrator)]
+    pub calibrator: Calibrator,
+    /// Leave a group, a node's group or all groups of a subgraph in float, by name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub keep_float: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct BenchArgs {
     /// The formula, at the sizes that --dim gives
     #[arg(long, conflicts_with = "cases")]
@@ -255,6 +284,18 @@ fn binding(text: &str) -> Result<(String, u64), String> {
     let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, such as batch=8")?;
     let size = size.parse().map_err(|_| format!("{size:?} is not a size"))?;
     Ok((name.to_string(), size))
+}
+
+fn calibrator(text: &str) -> Result<Calibrator, String> {
+    let percentile = |p: &str| p.parse().ok().filter(|p| (50.0..=100.0).contains(p)).map(Calibrator::Percentile);
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("minmax", "") => Ok(Calibrator::MinMax),
+        ("entropy", "") => Ok(Calibrator::Entropy),
+        ("mse", "") => Ok(Calibrator::Mse),
+        ("percentile", "") => Ok(Calibrator::Percentile(99.99)),
+        ("percentile", p) => percentile(p).ok_or(format!("{p:?} is not a percentage from 50 to 100")),
+        _ => Err("expected minmax, percentile, percentile=P, entropy or mse".into()),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

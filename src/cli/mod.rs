@@ -15,6 +15,7 @@ mod emit;
 mod explain;
 mod ops;
 mod output;
+mod quantize;
 mod run;
 mod source;
 mod verify;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, json),
         Command::Emit(args) => emit::run(&args, json),
         Command::Verify(args) => verify::run(&args, json),
+        Command::Quantize(args) => quantize::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
         Command::Demo(args) => demo::run(&args, json),
         Command::Doctor => doctor::run(json),

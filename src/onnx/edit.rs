@@ -126,6 +126,31 @@ impl<'m> Edit<'m> {
         Ok(())
     }
 
+    /// True if a value of the main graph has that name.
+    pub fn has(&self, name: &str) -> bool {
+        let Some(graph) = &self.model.graph else { return false };
+        graph.input.iter().any(|input| input.name() == name)
+            || graph.initializer.iter().any(|tensor| tensor.name() == name)
+            || graph.node.iter().any(|node| node.output.iter().any(|output| output == name))
+    }
+
+    /// Removes an initializer or a node that computes only `value`, if nothing uses it, and then what only it used. The graph's
+    /// inputs and outputs stay.
+    pub fn remove_unused(&mut self, value: &str) {
+        let graph = self.graph();
+        let interface = graph.input.iter().chain(&graph.output).any(|info| info.name() == value);
+        if interface || !self.uses(value).is_empty() {
+            return;
+        }
+        let graph = self.graph();
+        graph.initializer.retain(|tensor| tensor.name() != value);
+        let Some(at) = graph.node.iter().position(|node| matches!(&node.output[..], [only] if only == value)) else {
+            return;
+        };
+        let node = graph.node.remove(at);
+        node.input.iter().filter(|input| !input.is_empty()).for_each(|input| self.remove_unused(input));
+    }
+
     /// The version of a domain's operator set.
     pub fn opset(&self, domain: &str) -> Option<i64> {
         let same = |found: &str| found == domain || domain.is_empty() && found == "ai.onnx";

@@ -1,14 +1,27 @@
 //! Quantization of float models: what range a tensor takes, which scale and zero point fit it, and what that costs.
 //!
 //! Ranges are gathered at fusion boundaries, because only what a kernel stores is quantized: the sigmoid inside a SiLU never
-//! leaves its registers.
+//! leaves its registers. [`place()`] says where codes go, [`Observation`] what these tensors hold, [`choose()`] which scales they get,
+//! and [`simulate()`] makes the graph that computes what the quantized model does.
 
 mod calibrate;
+mod choose;
 mod group;
 mod histogram;
+mod observe;
+mod place;
+mod quantizer;
 mod scheme;
+mod simulate;
+mod write;
 
 pub use calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, mean_squared_error};
+pub use choose::{Choice, Unseen, choose};
 pub use group::{Group, groups, macs};
 pub use histogram::Histogram;
+pub use observe::{Observation, watched};
+pub use place::{Placement, Site, Weight, place};
+pub use quantizer::{QuantizeError, Quantizer, matching};
 pub use scheme::{Role, Scheme, TensorScale};
+pub use simulate::{simulate, weight_codes};
+pub use write::{OPSET, WriteError, unwritable, write};

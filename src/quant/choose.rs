@@ -1,0 +1,79 @@
+//! From what was seen to scales: one calibrator for all tensors, or for each tensor what loses least.
+
+use super::calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate};
+use super::observe::Observation;
+use super::place::{Placement, Weight};
+use super::scheme::{Role, Scheme, TensorScale};
+use crate::dtype::DType;
+use crate::graph::Graph;
+use crate::name::Shown;
+
+/// How scales are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Choice {
+    pub calibrator: Calibrator,
+    /// The codes of activations.
+    pub activations: Codes,
+}
+
+impl Default for Choice {
+    /// Least squared error, u8 with zero points: the range of SiLU and ReLU is lopsided, and symmetric codes would waste half of
+    /// theirs.
+    fn default() -> Choice {
+        let activations = Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
+        Choice { calibrator: Calibrator::Mse, activations }
+    }
+}
+
+/// A value that codes are wanted for and that was never seen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} was not observed: the observation is of another model, or of other options", Shown(.0))]
+pub struct Unseen(pub String);
+
+/// Scales for every site and weight of a placement, and what is to be said about them.
+///
+/// # Errors
+/// If the observation has no histogram for a site.
+pub fn choose(
+    graph: &Graph,
+    placement: &Placement,
+    seen: &Observation,
+    choice: &Choice,
+) -> Result<(Scheme, Vec<String>), Unseen> {
+    let mut scheme = Scheme { float: placement.float.clone(), ..Scheme::default() };
+    let mut warnings = Vec::new();
+    for site in &placement.sites {
+        let (name, range) = (graph.value_name(site.value), graph.value_name(site.range));
+        let histogram = seen.tensors.get(range).ok_or_else(|| Unseen(range.to_string()))?;
+        let Calibration { scale, zero_point, warnings: said, .. } =
+            calibrate(histogram, choice.calibrator, choice.activations);
+        warnings.extend(said.into_iter().map(|what| format!("{}: {what}", Shown(name))));
+        let tensor = TensorScale::activation(choice.activations.dtype, scale, zero_point, &site.reason);
+        scheme.tensors.insert(name.to_string(), tensor);
+    }
+    for weight in &placement.weights {
+        let name = graph.value_name(weight.value).to_string();
+        scheme.tensors.entry(name).or_insert_with(|| weight_scale(graph, weight));
+    }
+    Ok((scheme, warnings))
+}
+
+/// Symmetric i8, a scale for each output channel: the largest magnitude becomes code 127.
+fn weight_scale(graph: &Graph, weight: &Weight) -> TensorScale {
+    let mut largest = vec![0f64; weight.tensor.sizes()[weight.axis]];
+    let inner: usize = weight.tensor.sizes()[weight.axis + 1..].iter().product();
+    for (i, x) in weight.tensor.to_f64().into_iter().enumerate().filter(|(_, x)| x.is_finite()) {
+        let channel = i / inner % largest.len();
+        largest[channel] = largest[channel].max(x.abs());
+    }
+    let scale = |x: f64| if x == 0.0 { 1.0 } else { (x / 127.0).max(f64::from(f32::MIN_POSITIVE)) as f32 };
+    let reason = format!("the weights of {}", graph.node(weight.anchor).label());
+    TensorScale {
+        role: Role::Weight,
+        dtype: DType::I8,
+        zero_points: vec![0; largest.len()],
+        scales: largest.into_iter().map(scale).collect(),
+        axis: Some(weight.axis),
+        reason,
+    }
+}

@@ -1,0 +1,122 @@
+//! A model being quantized: read, placed, observed, decided and written, in that order.
+
+use super::choose::{Choice, Unseen, choose};
+use super::observe::{Observation, watched};
+use super::place::{Placement, place};
+use super::scheme::Scheme;
+use super::write::{WriteError, unwritable, write};
+use crate::dim::Bindings;
+use crate::graph::{Graph, Value};
+use crate::name::Shown;
+use crate::onnx::{Import, ModelFile, OnnxError, Warning};
+use crate::reference::{self, ReferenceError};
+use crate::tensor::Tensor;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// See the module's page.
+pub struct Quantizer {
+    file: ModelFile,
+    pub graph: Graph,
+    pub placement: Placement,
+    /// What the import could not convert.
+    pub warnings: Vec<Warning>,
+    watched: BTreeSet<Value>,
+    options: reference::Options,
+}
+
+/// Why a model can't be prepared for quantization.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantizeError {
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    #[error("no group, node or subgraph is named {}; `*` at the end stands for any rest", Shown(.0))]
+    Unknown(String),
+    #[error("nothing in the model can be quantized: {0}")]
+    Nothing(String),
+    #[error("batch {batch}: {source}")]
+    Run { batch: u64, source: ReferenceError },
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Quantizer {
+    /// Imports the model with sizes for its symbols and decides where codes go. `keep` names what stays in float: groups, nodes, or
+    /// subgraphs by their prefix.
+    ///
+    /// # Errors
+    /// What the import gives; a name in `keep` that matches nothing; a model in which no group can be quantized.
+    pub fn new(mut file: ModelFile, sizes: &Bindings, keep: &[String]) -> Result<Quantizer, QuantizeError> {
+        let imported = Import::new().bind_all(sizes).model(&file)?;
+        let graph = imported.graph;
+        let mut float = BTreeMap::new();
+        for pattern in keep {
+            let found = matching(&graph, pattern);
+            if found.is_empty() {
+                return Err(QuantizeError::Unknown(pattern.clone()));
+            }
+            float.extend(found.into_iter().map(|name| (name, format!("asked for by {pattern}"))));
+        }
+        let mut placement = place(&graph, &float);
+        loop {
+            let before = float.len();
+            float.extend(unwritable(&mut file.model, &graph, &placement)?);
+            if float.len() == before {
+                break;
+            }
+            placement = place(&graph, &float);
+        }
+        if placement.sites.is_empty() {
+            let reason = placement.float.iter().next().map(|(name, reason)| format!("{}: {reason}", Shown(name)));
+            return Err(QuantizeError::Nothing(reason.unwrap_or_else(|| "it has no convolution or product".into())));
+        }
+        let watched = watched(&graph, &placement);
+        let options = reference::Options { bindings: sizes.clone(), ..reference::Options::default() };
+        Ok(Quantizer { file, graph, placement, warnings: imported.warnings, watched, options })
+    }
+
+    /// Runs one batch, given by input name, and adds what it shows to `seen`.
+    ///
+    /// # Errors
+    /// What the reference gives for the data.
+    pub fn see<N: AsRef<str>>(&self, seen: &mut Observation, batch: &[(N, Tensor)]) -> Result<(), QuantizeError> {
+        let number = seen.samples;
+        seen.see(&self.graph, &self.watched, batch, &self.options)
+            .map_err(|source| QuantizeError::Run { batch: number, source })
+    }
+
+    /// Scales for what was seen, and warnings.
+    ///
+    /// # Errors
+    /// If a tensor was not observed.
+    pub fn choose(&self, seen: &Observation, choice: &Choice) -> Result<(Scheme, Vec<String>), QuantizeError> {
+        Ok(choose(&self.graph, &self.placement, seen, choice)?)
+    }
+
+    /// Writes the quantized model to `path`, in one step.
+    ///
+    /// # Errors
+    /// What [`write`](super::write()) gives, and of the file system.
+    pub fn write(mut self, scheme: &Scheme, path: &Path) -> Result<(), QuantizeError> {
+        write(&mut self.file.model, &self.graph, &self.placement, scheme)?;
+        Ok(self.file.write(path)?)
+    }
+}
+
+/// The groups that a pattern names: by the group's name, by the name of one of its nodes or of their results, or as a prefix that
+/// ends at a `/` or `.` of such a name; a `*` at the end stands for any rest.
+pub fn matching(graph: &Graph, pattern: &str) -> Vec<String> {
+    let hit = |name: &str| match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name
+            .strip_prefix(pattern)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']) || pattern.ends_with(['/', '.'])),
+    };
+    let groups = super::groups(graph).into_iter().filter(|group| {
+        let names = |id: &crate::graph::NodeId| hit(graph.node(*id).label()) || hit(graph.value_name(id.value()));
+        hit(&group.name) || group.nodes.iter().any(names)
+    });
+    groups.map(|group| group.name).collect()
+}
