@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
+use super::data::DataArgs;
 use crate::quant::Calibrator;
 use crate::target::Arch;
 
@@ -225,10 +226,7 @@ pub enum MachineArg {
 pub struct QuantizeArgs {
     /// The ONNX file
     pub model: PathBuf,
-    /// The folder of images, .npy or .npz files to calibrate on
-    #[arg(long)]
-    pub data: PathBuf,
-    /// The model to write
+    /// The model to write; with --shard, the observations
     #[arg(short, long)]
     pub out: PathBuf,
     /// The size of a named dimension, NAME=N; may be repeated
@@ -237,9 +235,33 @@ pub struct QuantizeArgs {
     /// How scales are chosen: minmax, percentile[=99.99], entropy, mse
     #[arg(long, default_value = "mse", value_parser = calibrator)]
     pub calibrator: Calibrator,
-    /// Leave a group, a node's group or all groups of a subgraph in float, by name; may be repeated
+    /// The codes of activations
+    #[arg(long, value_enum, default_value_t = ActivationsArg::U8)]
+    pub activations: ActivationsArg,
+    /// Leave a group, a node's group, or all groups of a subgraph in float, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub keep_float: Vec<String>,
+    /// Only observe part I of N of the data, and write what was seen
+    #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with = "merge")]
+    pub shard: Option<(usize, usize)>,
+    /// Take what others have observed, in these files, instead of data
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "data")]
+    pub merge: Vec<PathBuf>,
+    /// Where to write ranges, scales and histograms (default: calibration.json beside the model written)
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ActivationsArg {
+    /// With zero points: best for lopsided ranges, such as those of SiLU and ReLU
+    U8,
+    /// Symmetric, without zero points, as TensorRT demands
+    I8,
+    /// Signed, with zero points
+    I8Asymmetric,
 }
 
 #[derive(Debug, Args)]
@@ -284,6 +306,15 @@ fn binding(text: &str) -> Result<(String, u64), String> {
     let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, such as batch=8")?;
     let size = size.parse().map_err(|_| format!("{size:?} is not a size"))?;
     Ok((name.to_string(), size))
+}
+
+/// Part I of N, counted from 1; given as an index from 0.
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse::<usize>().ok()?, n.parse::<usize>().ok()?)));
+    match parsed {
+        Some((i, n)) if (1..=n).contains(&i) => Ok((i - 1, n)),
+        _ => Err("expected I/N with I from 1 to N, such as 3/8".into()),
+    }
 }
 
 fn calibrator(text: &str) -> Result<Calibrator, String> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Data")]
 pub struct DataArgs {
     /// A folder of images (PNG, JPEG, WebP, BMP), .npy and .npz files, or one such file; may be repeated
-    #[arg(long, required = true, value_name = "PATH")]
+    #[arg(long, value_name = "PATH")]
     pub data: Vec<PathBuf>,
     /// How images are prepared, unless the options below say otherwise
     #[arg(long, value_enum, default_value_t = Recipe::Plain)]
@@ -96,6 +96,9 @@ impl DataArgs {
 
     /// The samples to calibrate on and those to measure on. Without `--held-out` they are the same.
     pub fn open(&self, graph: &Graph) -> Result<(Samples, Samples), Failure> {
+        if self.data.is_empty() {
+            return Err(Failure::Usage("--data PATH: the folder of images, .npy or .npz files is missing".into()));
+        }
         let all = Samples::open(&self.data, graph, &self.options()).map_err(Failure::input)?;
         if self.held_out == 0.0 {
             if all.len() == 1 {

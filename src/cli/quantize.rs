@@ -1,36 +1,118 @@
 //! `pointweld quantize`: calibrates a float model on data and writes it with codes at its fusion boundaries.
 
-use super::args::QuantizeArgs;
-use super::output::{self, Failure};
-use crate::npy;
+use super::args::{ActivationsArg, QuantizeArgs};
+use super::output::{self, Failure, bold, dim};
+use crate::data::Samples;
+use crate::dim::Bindings;
+use crate::dtype::DType;
+use crate::name::Shown;
 use crate::onnx::ModelFile;
-use crate::quant::{Choice, Observation, Quantizer};
+use crate::quant::{self, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry};
+use std::io::Write;
+use std::path::Path;
 
 pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
-    let _ = json;
     let file = ModelFile::read(&args.model).map_err(Failure::input)?;
-    let quantizer =
-        Quantizer::new(file, &args.dims.iter().cloned().collect(), &args.keep_float).map_err(Failure::input)?;
-    let mut files: Vec<_> = std::fs::read_dir(&args.data)?.filter_map(|e| Some(e.ok()?.path())).collect();
-    files.sort();
-    let name = quantizer.graph.value_name(quantizer.graph.inputs()[0].value()).to_string();
-    let mut seen = Observation::default();
-    let start = std::time::Instant::now();
-    for path in &files {
-        let tensor = npy::read(path).map_err(Failure::input)?;
-        quantizer.see(&mut seen, &[(&name, tensor)]).map_err(Failure::input)?;
+    let sizes: Bindings = args.dims.iter().cloned().collect();
+    let quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
+    quantizer.warnings.iter().for_each(output::warn);
+    if let Some((shard, count)) = args.shard {
+        let (samples, _) = args.data.open(&quantizer.graph)?;
+        let seen = observe(&quantizer, &samples.shard(shard, count))?;
+        let record = Record::new(quantizer.fingerprint(), (shard, count), seen);
+        record.write(&args.out).map_err(Failure::machine)?;
+        return summary_of_shard(&record, &args.out, json);
     }
-    eprintln!("{} samples {:?}", seen.samples, start.elapsed());
-    let choice = Choice { calibrator: args.calibrator, ..Choice::default() };
-    let (scheme, warnings) = quantizer.choose(&seen, &choice).map_err(Failure::input)?;
-    eprintln!("chosen {:?}", start.elapsed());
-    warnings.iter().for_each(output::warn);
-    quantizer.placement.float.iter().for_each(|(n, r)| eprintln!("{n}: {r}"));
-    for site in &quantizer.placement.sites {
-        eprintln!("{} {} {:?}", quantizer.graph.value_name(site.value), site.reason, site.readers.len());
+    let mut record = match args.merge.is_empty() {
+        true => {
+            let (samples, _) = args.data.open(&quantizer.graph)?;
+            Record::new(quantizer.fingerprint(), (0, 1), observe(&quantizer, &samples)?)
+        }
+        false => quant::merge(quantizer.fingerprint(), &args.merge).map_err(Failure::input)?,
+    };
+    let choice = Choice { calibrator: args.calibrator, activations: codes(args.activations) };
+    let (scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
+    if !json {
+        warnings.iter().for_each(output::warn);
     }
-    let b = [("batch".to_string(), 1), ("height".to_string(), 320), ("width".to_string(), 320)].into();
-    eprintln!("macs {:?}", quantizer.placement.macs(&quantizer.graph, &b));
+    let summary = Summary::new(&quantizer, &scheme, &record.observation, warnings);
     quantizer.write(&scheme, &args.out).map_err(Failure::input)?;
+    (record.choice, record.scheme) = (Some(choice), Some(scheme));
+    let calibration = args.calibration.clone().unwrap_or_else(|| args.out.with_file_name("calibration.json"));
+    record.write(&calibration).map_err(Failure::machine)?;
+    summary.print(&args.out, &calibration, json)
+}
+
+fn codes(arg: ActivationsArg) -> Codes {
+    match arg {
+        ActivationsArg::U8 => Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric },
+        ActivationsArg::I8 => Codes { dtype: DType::I8, symmetry: Symmetry::Symmetric },
+        ActivationsArg::I8Asymmetric => Codes { dtype: DType::I8, symmetry: Symmetry::Asymmetric },
+    }
+}
+
+fn observe(quantizer: &Quantizer, samples: &Samples) -> Result<Observation, Failure> {
+    let bar = output::progress(samples.feeds(), "calibrating");
+    let seen = quantizer.observe(samples, || bar.inc(1)).map_err(Failure::input)?;
+    bar.finish_and_clear();
+    Ok(seen)
+}
+
+fn summary_of_shard(record: &Record, path: &Path, json: bool) -> Result<(), Failure> {
+    let (samples, tensors) = (record.observation.samples, record.observation.tensors.len());
+    if json {
+        return output::json(&serde_json::json!({ "samples": samples, "tensors": tensors, "file": path }));
+    }
+    writeln!(output::out(), "{tensors} tensors observed on {samples} samples: {}", path.display())?;
     Ok(())
+}
+
+/// What was done, for the user.
+#[derive(serde::Serialize)]
+struct Summary {
+    samples: u64,
+    groups: usize,
+    /// Groups left in float, each with the reason.
+    float: Vec<(String, String)>,
+    activations: usize,
+    weights: usize,
+    /// The share of the anchors' multiply-adds that read codes; null where sizes are not known.
+    int8_macs: Option<f64>,
+    warnings: Vec<String>,
+}
+
+impl Summary {
+    fn new(quantizer: &Quantizer, scheme: &Scheme, seen: &Observation, warnings: Vec<String>) -> Summary {
+        let count = |role: Role| scheme.tensors.values().filter(|t| t.role == role).count();
+        let (quantized, all) = quantizer.placement.macs(&quantizer.graph, &seen.sizes);
+        Summary {
+            samples: seen.samples,
+            groups: quantizer.placement.groups.len(),
+            float: scheme.float.clone().into_iter().collect(),
+            activations: count(Role::Activation),
+            weights: count(Role::Weight),
+            int8_macs: (all > 0).then(|| quantized as f64 / all as f64),
+            warnings,
+        }
+    }
+
+    fn print(&self, model: &Path, calibration: &Path, json: bool) -> Result<(), Failure> {
+        if json {
+            return output::json(self);
+        }
+        let mut out = output::out();
+        let int8 = self.groups - self.float.len();
+        let share = self.int8_macs.map_or(String::new(), |share| format!(", {:.2}% of multiply-adds", 100.0 * share));
+        writeln!(out, "{} of {} groups in INT8{share}", bold(int8), self.groups)?;
+        writeln!(
+            out,
+            "{} activations and {} weights have codes, calibrated on {} samples",
+            self.activations, self.weights, self.samples
+        )?;
+        for (name, reason) in &self.float {
+            writeln!(out, "{} {} {}", dim("float:"), Shown(name), dim(reason))?;
+        }
+        writeln!(out, "{} and {}", model.display(), calibration.display())?;
+        Ok(())
+    }
 }

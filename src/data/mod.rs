@@ -144,6 +144,11 @@ impl Samples {
         if self.partial { self.len().div_ceil(self.batch) } else { self.len() / self.batch }
     }
 
+    /// Samples in a feed; the last may have fewer.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// Samples that are in no feed, because the model takes a fixed number at a time and they do not fill one.
     pub fn left_over(&self) -> usize {
         if self.partial { 0 } else { self.len() % self.batch }

@@ -110,6 +110,12 @@ pub fn mean_squared_error(histogram: &Histogram, scale: f32, zero_point: i32, co
     loss(histogram, scale, zero_point, codes).0 / histogram.count.max(1) as f64
 }
 
+/// Signal power over error power of codes with this scale and zero point, in dB; infinite where nothing is lost.
+pub fn sqnr_db(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes) -> f64 {
+    let (error, power, _) = loss(histogram, scale, zero_point, codes);
+    10.0 * (power / error).log10()
+}
+
 /// Sums over all values: squared error, square, and the number clipped.
 fn loss(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes) -> (f64, f64, f64) {
     let (first, last) = codes.codes();

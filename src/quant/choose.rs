@@ -1,15 +1,17 @@
 //! From what was seen to scales: one calibrator for all tensors, or for each tensor what loses least.
 
-use super::calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate};
+use super::calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, sqnr_db};
 use super::observe::Observation;
 use super::place::{Placement, Weight};
 use super::scheme::{Role, Scheme, TensorScale};
 use crate::dtype::DType;
-use crate::graph::Graph;
+use crate::graph::{Graph, Kind, Value};
 use crate::name::Shown;
+use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 /// How scales are chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     pub calibrator: Calibrator,
     /// The codes of activations.
@@ -49,6 +51,7 @@ pub fn choose(
             calibrate(histogram, choice.calibrator, choice.activations);
         warnings.extend(said.into_iter().map(|what| format!("{}: {what}", Shown(name))));
         let tensor = TensorScale::activation(choice.activations.dtype, scale, zero_point, &site.reason);
+        warnings.extend(ranges_apart(graph, site.value, seen, choice, (scale, zero_point)));
         scheme.tensors.insert(name.to_string(), tensor);
     }
     for weight in &placement.weights {
@@ -56,6 +59,40 @@ pub fn choose(
         scheme.tensors.entry(name).or_insert_with(|| weight_scale(graph, weight));
     }
     Ok((scheme, warnings))
+}
+
+/// An operand of a concatenation that loses so much by its scale, in dB, is worth a warning …
+const APART_DB: f64 = 6.0;
+/// … if what is left of it is below this.
+const POOR_DB: f64 = 30.0;
+
+/// Warns of operands of a concatenation that are much smaller than its range.
+fn ranges_apart(
+    graph: &Graph,
+    value: Value,
+    seen: &Observation,
+    choice: &Choice,
+    (scale, zero_point): (f32, i32),
+) -> Vec<String> {
+    let Kind::View(View::Concat { .. }) = graph.node(value.node).kind else { return Vec::new() };
+    let mut warnings = Vec::new();
+    for operand in graph.operands(value.node) {
+        let name = graph.value_name(operand);
+        let Some(histogram) = seen.tensors.get(name).filter(|h| h.count > 0 && h.min < h.max) else { continue };
+        let own = calibrate(histogram, choice.calibrator, choice.activations);
+        let shared = sqnr_db(histogram, scale, zero_point, choice.activations);
+        if own.sqnr_db - shared > APART_DB && shared < POOR_DB {
+            warnings.push(format!(
+                "{}: its operand {} needs a scale {:.0} times smaller: {shared:.1} dB with the concatenation's scale, {:.1} dB \
+                 with its own; rescale it, or keep what reads the concatenation in float",
+                Shown(graph.value_name(value)),
+                Shown(name),
+                scale / own.scale,
+                own.sqnr_db
+            ));
+        }
+    }
+    warnings
 }
 
 /// Symmetric i8, a scale for each output channel: the largest magnitude becomes code 127.

@@ -5,6 +5,7 @@
 
 use super::Histogram;
 use super::place::Placement;
+use crate::dim::Bindings;
 use crate::graph::{Graph, Kind, Value};
 use crate::reference::{self, ReferenceError};
 use crate::tensor::Tensor;
@@ -17,12 +18,19 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Observation {
     /// Samples run; a batch of eight counts as eight.
     pub samples: u64,
+    /// The sizes that the data gave the model's symbols, where all data agree.
+    pub sizes: Bindings,
     pub tensors: BTreeMap<String, Histogram>,
 }
 
 impl Observation {
     /// Adds what another run has seen.
     pub fn merge(&mut self, other: &Observation) {
+        match (self.samples, other.samples) {
+            (_, 0) => {}
+            (0, _) => self.sizes.clone_from(&other.sizes),
+            _ => self.sizes.retain(|name, size| other.sizes.get(name) == Some(size)),
+        }
         self.samples += other.samples;
         for (name, histogram) in &other.tensors {
             self.tensors.entry(name.clone()).or_default().merge(histogram);
@@ -40,6 +48,14 @@ impl Observation {
         batch: &[(N, Tensor)],
         options: &reference::Options,
     ) -> Result<(), ReferenceError> {
+        let mut bindings = options.bindings.clone();
+        let declared: Vec<_> =
+            graph.inputs().iter().map(|id| (graph.value_name(id.value()), graph.ty(id.value()))).collect();
+        reference::bind_inputs(&declared, batch, &mut bindings)?;
+        match self.samples {
+            0 => self.sizes = bindings,
+            _ => self.sizes.retain(|name, size| bindings.get(name) == Some(size)),
+        }
         let wanted: Vec<Value> = watched.iter().copied().collect();
         reference::run_values(graph, batch, &wanted, options, &mut |value, tensor| {
             if watched.contains(&value) {

@@ -5,14 +5,17 @@ use super::observe::{Observation, watched};
 use super::place::{Placement, place};
 use super::scheme::Scheme;
 use super::write::{WriteError, unwritable, write};
+use crate::data::{DataError, Samples};
 use crate::dim::Bindings;
 use crate::graph::{Graph, Value};
 use crate::name::Shown;
 use crate::onnx::{Import, ModelFile, OnnxError, Warning};
 use crate::reference::{self, ReferenceError};
-use crate::tensor::Tensor;
+use prost::Message;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// See the module's page.
 pub struct Quantizer {
@@ -23,7 +26,11 @@ pub struct Quantizer {
     pub warnings: Vec<Warning>,
     watched: BTreeSet<Value>,
     options: reference::Options,
+    fingerprint: String,
 }
+
+/// Feeds that are run at the same time: each has all its activations in memory.
+const AT_ONCE: usize = 8;
 
 /// Why a model can't be prepared for quantization.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +41,10 @@ pub enum QuantizeError {
     Unknown(String),
     #[error("nothing in the model can be quantized: {0}")]
     Nothing(String),
-    #[error("batch {batch}: {source}")]
-    Run { batch: u64, source: ReferenceError },
+    #[error("{}: {source}", Shown(.sample))]
+    Run { sample: String, source: ReferenceError },
+    #[error(transparent)]
+    Data(#[from] DataError),
     #[error(transparent)]
     Unseen(#[from] Unseen),
     #[error(transparent)]
@@ -74,17 +83,36 @@ impl Quantizer {
         }
         let watched = watched(&graph, &placement);
         let options = reference::Options { bindings: sizes.clone(), ..reference::Options::default() };
-        Ok(Quantizer { file, graph, placement, warnings: imported.warnings, watched, options })
+        let fingerprint = blake3::hash(&file.model.encode_to_vec()).to_hex().to_string();
+        Ok(Quantizer { file, graph, placement, warnings: imported.warnings, watched, options, fingerprint })
     }
 
-    /// Runs one batch, given by input name, and adds what it shows to `seen`.
+    /// Runs all samples, a few at a time in parallel, and says what was seen. `each` is called after every feed.
     ///
     /// # Errors
-    /// What the reference gives for the data.
-    pub fn see<N: AsRef<str>>(&self, seen: &mut Observation, batch: &[(N, Tensor)]) -> Result<(), QuantizeError> {
-        let number = seen.samples;
-        seen.see(&self.graph, &self.watched, batch, &self.options)
-            .map_err(|source| QuantizeError::Run { batch: number, source })
+    /// What reading the data and running the model on it give.
+    pub fn observe(&self, samples: &Samples, each: impl Fn() + Sync) -> Result<Observation, QuantizeError> {
+        let seen = Mutex::new(Observation::default());
+        let run = |index: usize| {
+            let feed = samples.feed(index)?;
+            let mut one = Observation::default();
+            let result = one.see(&self.graph, &self.watched, &feed, &self.options);
+            result.map_err(|source| QuantizeError::Run { sample: samples.name(index * samples.batch()), source })?;
+            // Sums do not depend on their order, so neither does the result.
+            seen.lock().unwrap_or_else(PoisonError::into_inner).merge(&one);
+            each();
+            Ok::<(), QuantizeError>(())
+        };
+        let threads = rayon::current_num_threads().min(AT_ONCE);
+        for first in (0..samples.feeds()).step_by(threads) {
+            (first..(first + threads).min(samples.feeds())).into_par_iter().try_for_each(run)?;
+        }
+        Ok(seen.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the model file hashes to: observations of one model are of no use to another.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Scales for what was seen, and warnings.
