@@ -27,6 +27,10 @@ bench: nvrtc disassembler models ## Measure planning, compiling and the CPU side
 	cargo build --release --locked --quiet
 	python3 benches/models.py target/release/pointweld
 
+.PHONY: gpu-bundle
+gpu-bundle: ## Gather in out/gpu what benches/gpu.sh runs on a machine with a GPU and no Rust.
+	scripts/gpu_bundle.sh
+
 .PHONY: nvrtc
 nvrtc: ## Fetch the CUDA run-time compiler into .cache/nvrtc (pinned, 58 MB).
 	@scripts/fetch_nvrtc.sh

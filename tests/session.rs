@@ -113,11 +113,72 @@ fn a_plan_runs_on_the_memory_of_its_caller() {
     let refused = |given: &[(&str, Buffer)]| engine.session_with(&batch, given).err().unwrap();
     assert!(matches!(refused(&[("x", codes.clone())]), EngineError::BufferSize { .. }));
     assert!(matches!(refused(&[("z", codes.clone())]), EngineError::UnknownName(_)));
+    // An address that is not even one of an element; others are taken by another form of the kernel.
     let odd = device.alloc(961).unwrap().slice(1, 960).unwrap();
     assert!(matches!(refused(&[("x", odd)]), EngineError::Misaligned { .. }));
     let unbound = engine.session(&Bindings::new()).err().unwrap();
     assert!(matches!(unbound, EngineError::Dim(_) | EngineError::Storage(_)), "{unbound}");
     assert!(session.run(&[("x", input(5))]).is_err());
+}
+
+#[test]
+fn memory_that_is_not_aligned_to_vectors_is_taken_as_it_is() {
+    let Some(device) = device() else { return };
+    for (name, graph) in [("vectors", model()), ("a table", table_model())] {
+        let engine = engine(&device, &graph, false);
+        let sizes = Bindings::from([("batch".to_owned(), 4)]);
+        let expected = run_graph(&graph, &[("x", input_of(&graph, 4))], &reference::Options::default()).unwrap();
+        let width = graph.ty(graph.inputs()[0].value()).dtype.unwrap().bytes().unwrap() as u64;
+        for skew in [1, 2, 3] {
+            let x = device.alloc(240 * width + 16).unwrap().slice(skew * width, 240 * width).unwrap();
+            let codes = device.alloc(256).unwrap().slice(skew, 240).unwrap();
+            let session = engine.session_with(&sizes, &[("x", x.clone()), ("codes", codes)]).unwrap();
+            for ((_, found), (_, expected)) in session.run(&[("x", input_of(&graph, 4))]).unwrap().iter().zip(&expected) {
+                agree(found, expected, &format!("{name}, {skew}"));
+            }
+            assert_eq!(session.buffer("x").unwrap().pointer(), x.pointer());
+        }
+    }
+}
+
+/// INT8 in and out, so that results are looked up.
+fn table_model() -> Graph {
+    let mut b = Builder::new("table");
+    let x = b.input("x", DType::I8, shape!["batch", 12, 5]);
+    let real = b.dequantize(x, 0.05, 0);
+    let y = b.silu(real);
+    let codes = b.quantize(y, 0.04, 0, DType::I8);
+    b.output("codes", codes);
+    b.finish().unwrap()
+}
+
+fn input_of(graph: &Graph, batch: usize) -> Tensor {
+    let dtype = graph.ty(graph.inputs()[0].value()).dtype.unwrap();
+    Tensor::from_f64(dtype, &[batch, 12, 5], &input(batch).to_f64()).unwrap()
+}
+
+/// More elements than 32-bit indices count: the engine has the kernel compiled with 64-bit ones.
+#[test]
+fn sizes_beyond_32_bits_are_run() {
+    let Some(device) = device() else { return };
+    let graph = table_model();
+    let engine = engine(&device, &graph, false);
+    let batch = (1u64 << 32) / 60 + 1;
+    let session = engine.session(&Bindings::from([("batch".to_owned(), batch)])).unwrap();
+    let (x, codes) = (session.buffer("x").unwrap(), session.buffer("codes").unwrap());
+    x.zero(session.stream()).unwrap();
+    // Batches beyond the first 2³² elements, and the first one.
+    let sample = input_of(&graph, 1);
+    let places = [0, batch / 2, batch - 1];
+    for place in places {
+        x.slice(place * 60, 60).unwrap().upload_tensor(session.stream(), &sample).unwrap();
+    }
+    session.launch().unwrap();
+    let expected = run_graph(&graph, &[("x", sample)], &reference::Options::default()).unwrap();
+    for place in places {
+        let part = codes.slice(place * 60, 60).unwrap();
+        agree(&part.download_tensor(session.stream(), DType::I8, &[1, 12, 5]).unwrap(), &expected[0].1, "codes");
+    }
 }
 
 #[test]

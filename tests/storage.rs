@@ -3,14 +3,15 @@
 #[path = "common/random_graph.rs"]
 mod random_graph;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType;
 use pointweld::fuse::{self, fuse};
-use pointweld::graph::Builder;
+use pointweld::graph::{Builder, Kind, Node, Type};
 use pointweld::plan::{BufferId, Place, Plan, Role, Step, Storage, StorageError};
 use pointweld::shape;
+use pointweld::view::View;
 use proptest::prelude::*;
 use random_graph::generate;
 
@@ -28,6 +29,7 @@ fn touched(step: &Step) -> (Vec<BufferId>, Vec<BufferId>) {
 fn play(plan: &Plan, storage: &Storage) -> Result<(), String> {
     // From a range's start to its end and owner; a write cuts what it overlaps off.
     let mut owners: Vec<(u64, u64, BufferId)> = Vec::new();
+    let mut written = BTreeSet::new();
     for (i, step) in plan.steps.iter().enumerate() {
         let (reads, writes) = touched(step);
         for read in reads {
@@ -42,6 +44,11 @@ fn play(plan: &Plan, storage: &Storage) -> Result<(), String> {
         for write in writes {
             let placement = storage.places[write.0 as usize];
             if let Place::Arena { offset, bytes } = placement.place {
+                // Several kernels may write the parts of one buffer: what the first wrote must be there when the last writes.
+                let lost = bytes > 0 && !owners.contains(&(offset, offset + bytes, placement.root));
+                if !written.insert(placement.root) && lost {
+                    return Err(format!("step {i} writes a part of {write:?}, whose other parts are lost: {owners:?}"));
+                }
                 owners.retain(|(start, end, _)| *end <= offset || offset + bytes <= *start);
                 owners.push((offset, offset + bytes, placement.root));
             }
@@ -107,6 +114,37 @@ fn a_chain_shares_two_buffers() {
     // The same plan at another size.
     let storage = Storage::new(&plan, &BTreeMap::from([("batch".to_owned(), 0)])).unwrap();
     assert_eq!(storage.arena, 0);
+}
+
+/// A concatenation's parts are written by kernels far apart, with others between them whose results come and go.
+#[test]
+fn what_several_kernels_write_lives_from_the_first() {
+    let mut b = Builder::new("concat");
+    let x = b.input("x", DType::F32, shape!["batch", 100]);
+    let mut parts = Vec::new();
+    for _ in 0..3 {
+        let mut y = x;
+        for _ in 0..4 {
+            y = b.add(y, x);
+        }
+        parts.push(y);
+    }
+    let ty = Type::new(DType::F32, shape!["batch", 300]);
+    let node = Node::new(Kind::View(View::Concat { axis: 1 }), "joined", ty).with_origin("joined", "Concat");
+    let joined = b.node(node, &parts).value();
+    let y = b.relu(joined);
+    let z = b.mul(y, joined);
+    b.output("z", z);
+    let options = fuse::Options { max_statements: 1, ..fuse::Options::default() };
+    let plan = fuse(&b.finish().unwrap(), &options).unwrap();
+    let mut writers: BTreeMap<BufferId, Vec<usize>> = BTreeMap::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        touched(step).1.into_iter().for_each(|id| writers.entry(id).or_default().push(i));
+    }
+    let apart = writers.values().any(|steps| steps.len() > 1 && steps[steps.len() - 1] - steps[0] > 2);
+    assert!(apart, "no buffer is written by kernels that are apart\n{plan}");
+    let storage = Storage::new(&plan, &BTreeMap::from([("batch".to_owned(), 64)])).unwrap();
+    play(&plan, &storage).unwrap_or_else(|fault| panic!("{fault}\n{plan}"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -92,22 +93,26 @@ pub fn out() -> impl Write {
     anstream::stdout().lock()
 }
 
+/// Whether standard output holds a JSON value already: it holds one at most, so that it can be read as one.
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
 /// Prints a value as JSON on standard output.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    PRINTED.store(true, Ordering::Relaxed);
     let mut out = out();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)?;
     Ok(())
 }
 
-/// Prints a failure: on standard error as text, or on standard output as `{"error": …}`.
+/// Prints a failure: on standard error as text, or on standard output as `{"error": …}` if that holds no value yet, which says the same.
 pub fn show_failure(failure: &Failure, as_json: bool) {
     let (Failure::Wanting(text) | Failure::Usage(text) | Failure::Input(text) | Failure::Machine(text)) = failure
     else {
         return;
     };
     // Nothing can be done for a reader who has gone.
-    if as_json {
+    if as_json && !PRINTED.load(Ordering::Relaxed) {
         let _ = json(&serde_json::json!({ "error": text }));
     } else {
         let _ = writeln!(anstream::stderr(), "{} {text}", bad("error:"));

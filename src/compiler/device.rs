@@ -23,7 +23,7 @@ impl Compiled {
                 code.push(Code { source, cubin: &build.cubin, arch: *arch, table: table.as_deref() });
             }
         }
-        Engine::load(device, &planned.plan, &planned.graph, &code)
+        Engine::load(device, &planned.plan, &planned.graph, &code, self.cached)
     }
 
     /// Runs the model once: loads it, binds its symbols by the inputs' shapes, and copies to and fro. To run often, keep the

@@ -20,12 +20,11 @@ pub use error::Error;
 pub use programs::{Build, Compiled, Program};
 
 use crate::compile::{Cache, Request, Toolchain};
-use crate::dim::Bindings;
 use crate::emit::{self, KernelSource};
 use crate::fuse;
 use crate::graph::Graph;
 use crate::passes;
-use crate::plan::{IndexWidth, Plan, Step};
+use crate::plan::Plan;
 use crate::schedule;
 use crate::target::{Arch, Target};
 
@@ -211,35 +210,5 @@ impl Planned {
     /// The table of each kernel of the plan, in order, where its form reads one.
     pub fn tables(&self) -> Vec<Option<Vec<u8>>> {
         self.plan.kernels().map(emit::table_of).collect()
-    }
-
-    /// Emits a kernel again with 64-bit indices, for sizes that its text can't count.
-    ///
-    /// # Errors
-    /// As [`emit::emit`].
-    pub fn widen(&mut self, kernel: usize, options: &emit::Options) -> Result<(), Error> {
-        let kernels = self.plan.steps.iter_mut().filter_map(|step| match step {
-            Step::Kernel(kernel) => Some(kernel),
-            Step::Node { .. } => None,
-        });
-        if let Some(found) = kernels.into_iter().nth(kernel).filter(|k| k.schedule.index == IndexWidth::Bits32) {
-            found.schedule = found.schedule.widened();
-            self.sources[kernel] = emit::emit(found, options)?;
-        }
-        Ok(())
-    }
-
-    /// Widens every kernel whose 32-bit indices are too narrow for these sizes.
-    ///
-    /// # Errors
-    /// As [`emit::emit`]; also if a launch can't be made at these sizes for another reason, such as a symbol that is not bound.
-    pub fn widen_for(&mut self, sizes: &Bindings) -> Result<(), Error> {
-        let kernels: Vec<_> = self.plan.kernels().cloned().collect();
-        for (i, kernel) in kernels.iter().enumerate() {
-            if let Err(emit::EmitError::IndexTooNarrow { .. }) = self.sources[i].launch(kernel, sizes) {
-                self.widen(i, &emit::Options::default())?;
-            }
-        }
-        Ok(())
     }
 }

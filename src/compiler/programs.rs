@@ -1,7 +1,7 @@
 //! Compiles a plan's distinct texts, and splits the groups whose text NVRTC refuses.
 
 use super::{Compiler, Error, Planned};
-use crate::compile::{CompileError, Compiled as Object, Output, Request, Resources, Toolchain};
+use crate::compile::{Compiled as Object, Output, Request, Resources, Toolchain};
 use crate::emit::KernelSource;
 use crate::fuse;
 use crate::target::Arch;
@@ -19,6 +19,10 @@ pub struct Compiled {
     pub failures: Vec<String>,
     /// What the cache and the compiler warned of.
     pub warnings: Vec<String>,
+    /// What the compiler first said of each program that lacks a build, by its place in `programs`.
+    refused: BTreeMap<usize, String>,
+    /// Whether the cache on disk is used.
+    pub(super) cached: bool,
 }
 
 /// One text and what NVRTC made of it.
@@ -106,17 +110,20 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
         })
         .collect();
     let results = toolchain.compile_all(&requests, compiler.jobs, progress);
-    let (mut failures, mut warnings) = (Vec::new(), Vec::new());
+    let (mut failures, mut warnings, mut refused) = (Vec::new(), Vec::new(), BTreeMap::new());
     for ((i, arch, output), result) in wanted.into_iter().zip(results) {
         match result {
             Ok(object) => keep(&mut programs[i], arch, output, object, &mut warnings),
-            Err(error) => failures.push(Failure { program: i, error }),
+            Err(error) => {
+                let failure = format!("{}: {error}", programs[i].source.entry);
+                refused.entry(i).or_insert_with(|| failure.clone());
+                failures.push(failure);
+            }
         }
     }
     warnings.sort();
     warnings.dedup();
-    let failures = failures.into_iter().map(|f| f.to_string(&programs)).collect();
-    Compiled { planned, programs, program_of, failures, warnings }
+    Compiled { planned, programs, program_of, failures, warnings, refused, cached: compiler.cached }
 }
 
 fn keep(program: &mut Program, arch: Arch, output: Output, object: Object, warnings: &mut Vec<String>) {
@@ -125,17 +132,6 @@ fn keep(program: &mut Program, arch: Arch, output: Output, object: Object, warni
     match output {
         Output::Cubin => drop(program.builds.insert(arch, Build { cubin: bytes, resources, from_cache, micros })),
         Output::Ptx => program.ptx = Some(bytes),
-    }
-}
-
-struct Failure {
-    program: usize,
-    error: CompileError,
-}
-
-impl Failure {
-    fn to_string(&self, programs: &[Program]) -> String {
-        format!("{}: {}", programs[self.program].source.entry, self.error)
     }
 }
 
@@ -149,8 +145,7 @@ impl Compiled {
     fn failed_kernels(&self) -> Vec<(String, String)> {
         let kernels = self.planned.plan.kernels().zip(&self.program_of);
         let failed = kernels.filter_map(|(kernel, program)| {
-            let entry = &self.programs[*program].source.entry;
-            let error = self.failures.iter().find(|f| f.starts_with(entry))?;
+            let error = self.refused.get(program)?;
             Some((kernel.name.clone(), error.clone()))
         });
         failed.collect()

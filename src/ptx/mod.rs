@@ -59,7 +59,7 @@
 //! - **Forward progress between blocks.** A block that spins until a later block sets a flag runs into the step limit.
 //! - **Races with a third reader** under barriers of a part of the block can go unseen; under block-wide barriers none does.
 //!
-//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma`, bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
+//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma`, tensor and outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
 
 mod ast;
 mod decode;

@@ -12,7 +12,8 @@ pub static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| {
     Toolchain::load().unwrap_or_else(|error| panic!("these tests need NVRTC (`make nvrtc`): {error}"))
 });
 
-static DEVICE: LazyLock<Option<Device>> = LazyLock::new(gpu::device);
+/// The GPU, if there is one.
+pub static DEVICE: LazyLock<Option<Device>> = LazyLock::new(gpu::device);
 
 /// Compiles a kernel's text and hands each machine that is here to `check`, with its name. `arch` is the interpreter's; the GPU has its
 /// own. `perturb` is that of `ptx::Options`.

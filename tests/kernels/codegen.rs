@@ -3,11 +3,14 @@
 use crate::build::{self, along, dense, kernel, uniform};
 use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Nvrtc, Output, Request};
+use pointweld::compiler::Compiler;
 use pointweld::dtype::DType::*;
 use pointweld::emit::{self, KernelSource, Options};
+use pointweld::graph::{Builder, Kind, Node, Type};
 use pointweld::op::{self, Op};
 use pointweld::plan::Kernel;
 use pointweld::schedule;
+use pointweld::shape;
 use pointweld::target::{Arch, Target};
 use std::fs;
 use std::path::Path;
@@ -216,4 +219,53 @@ fn codes_are_converted_off_the_slow_unit() {
     assert_eq!(mix.count("MUFU", &["EX2"]) + mix.count("MUFU", &["RCP"]), 32);
     // What is left of conversions is in the second opinion in f64, once a vector.
     assert!(mix.count("F2I", &[]) <= 1 && mix.count("I2F", &["S8"]) == 0, "{mix:?}");
+}
+
+/// Names that would end a comment, a line or a string, or begin one, in the text that NVRTC compiles and in the C header.
+#[test]
+fn names_of_a_model_write_nothing_but_names() {
+    let long = "x*/\n".repeat(1 << 18);
+    let names = [
+        "*/ int evil; /*",
+        "a\nint evil;",
+        "a\r\nint evil;",
+        "ends in \\",
+        "ends in ??/",
+        "\\\n#error evil\n",
+        "\"; int evil; //",
+        "'\"\\\"",
+        "%s%n{{ evil }}{% raw %}",
+        "\u{202e}/*\u{2028}\u{85}\0",
+        "/",
+        "*",
+        "",
+        "é層🙂",
+        &long,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for name in names {
+        let mut b = Builder::new(name);
+        let shape = shape![if name.is_empty() { "n" } else { name }, 24];
+        let x = b.input(name, F16, shape.clone());
+        let node = Node::new(Kind::Pointwise(Op::new(&op::SILU)), name, Type::new(F16, shape)).with_origin(name, name);
+        let y = b.node(node, &[x]).value();
+        b.output(name, y);
+        let planned = Compiler::new().plan(&b.finish().unwrap()).unwrap_or_else(|error| panic!("{name:.80}: {error}"));
+        let kernels: Vec<&Kernel> = planned.plan.kernels().collect();
+        let mut source = planned.sources[0].clone();
+        let header = source.header(&planned.plan, &kernels);
+        assert_eq!(header.lines().count(), 1, "{header}");
+        assert!(header.len() < 4000, "{} bytes", header.len());
+        source.text = header + &source.text;
+        compile(&source, Arch::SM_90);
+
+        let sources: Vec<&KernelSource> = planned.sources.iter().collect();
+        let tables = vec![None; sources.len()];
+        let file = folder.path().join("kernels.h");
+        fs::write(&file, pointweld::report::c_header(&planned.plan, &sources, &tables)).unwrap();
+        let mut cc = std::process::Command::new("cc");
+        let run = cc.args(["-std=c99", "-trigraphs", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-function"]);
+        let output = run.arg(&file).output().expect("a C compiler");
+        assert!(output.status.success(), "{name:.80}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -15,13 +15,13 @@ fn transpose_through_shared_memory() {
     }"#;
     let (w, h) = (75usize, 50usize);
     let x: Vec<f32> = (0..w * h).map(|i| i as f32).collect();
-    for arch in ARCHS {
-        let module = module(source, arch);
+    for on in everywhere(&ARCHS) {
+        let code = code(source, on);
         let mut memory = Memory::new();
         let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(4 * w * h, "y"));
         let args = vec![xp.into(), yp.into(), (w as i32).into(), (h as i32).into()];
         let shape = Launch { grid: [3, 2, 1], block: [32, 8, 1], dynamic_shared: 0, args };
-        run(k(&module), &shape, &mut memory, &Options::default()).unwrap_or_else(|f| panic!("{f}"));
+        code.run(&shape, &mut memory);
         let y = download::<f32>(&memory, yp, w * h);
         assert!((0..w * h).all(|i| y[i % w * h + i / w] == x[i]));
     }
@@ -43,10 +43,10 @@ fn reductions_of_warps_and_blocks() {
         }
     }"#;
     let x: Vec<i32> = (0..2000).map(|i| i * 31 % 977 - 400).collect();
-    for arch in ARCHS {
+    for on in everywhere(&ARCHS) {
         let mut memory = Memory::new();
         let (xp, sp) = (upload(&mut memory, &x, "x"), memory.alloc(32, "sums"));
-        launch(&module(source, arch), 8, 256, vec![xp.into(), sp.into(), 2000i32.into()], &mut memory);
+        launch(&code(source, on), 8, 256, vec![xp.into(), sp.into(), 2000i32.into()], &mut memory);
         let want: Vec<i32> = x.chunks(256).map(|c| c.iter().sum()).collect();
         assert_eq!(download::<i32>(&memory, sp, 8), want);
     }
@@ -63,10 +63,10 @@ fn shuffles_votes_and_matches() {
         o[8] = __reduce_add_sync(~0u, v); o[9] = __reduce_max_sync(~0u, (unsigned)v);
     }"#;
     let x: Vec<i32> = (0..64).map(|i| i * 5 % 7).collect();
-    for arch in AMPERE {
+    for on in everywhere(&AMPERE) {
         let mut memory = Memory::new();
         let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(64 * 40, "y"));
-        launch(&module(source, arch), 1, 64, vec![xp.into(), yp.into()], &mut memory);
+        launch(&code(source, on), 1, 64, vec![xp.into(), yp.into()], &mut memory);
         for (i, y) in download::<u32>(&memory, yp, 640).chunks_exact(10).enumerate() {
             let (lane, warp) = (i % 32, &x[i / 32 * 32..][..32]);
             let mask =
@@ -103,11 +103,11 @@ fn a_table_of_256_bytes_in_shared_memory() {
     let table: Vec<u8> = (0..=255u8).map(|b| b.wrapping_mul(167).wrapping_add(13)).collect();
     let mut random = Random(21);
     let x: Vec<u8> = (0..4 * 1111).map(|_| random.bits() as u8).collect();
-    for arch in ARCHS {
+    for on in everywhere(&ARCHS) {
         let mut memory = Memory::new();
         let (tp, xp) = (upload(&mut memory, &table, "table"), upload(&mut memory, &x, "x"));
         let yp = memory.alloc(x.len(), "y");
-        launch(&module(source, arch), 3, 128, vec![tp.into(), xp.into(), yp.into(), 1111i32.into()], &mut memory);
+        launch(&code(source, on), 3, 128, vec![tp.into(), xp.into(), yp.into(), 1111i32.into()], &mut memory);
         assert!(download::<u8>(&memory, yp, x.len()).iter().zip(&x).all(|(y, x)| *y == table[usize::from(*x)]));
     }
 }
@@ -138,10 +138,10 @@ pub const DOUBLE_BUFFER: &str = r#"
 fn a_double_buffer_of_asynchronous_copies() {
     let n = 512 * 5 - 77i32;
     let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
-    for arch in AMPERE {
+    for on in everywhere(&AMPERE) {
         let mut memory = Memory::new();
         let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(5 * 512, "y"));
-        launch(&module(DOUBLE_BUFFER, arch), 1, 128, vec![xp.into(), yp.into(), 5i32.into(), n.into()], &mut memory);
+        launch(&code(DOUBLE_BUFFER, on), 1, 128, vec![xp.into(), yp.into(), 5i32.into(), n.into()], &mut memory);
         for (i, y) in download::<f32>(&memory, yp, 640).into_iter().enumerate() {
             let at = |j: usize| x.get(i / 128 * 512 + (i % 128 + j * 128 + 37) % 512).copied().unwrap_or(0.0);
             assert_eq!(y, (0..4).map(at).sum::<f32>());
@@ -169,10 +169,10 @@ fn barriers_of_all_kinds() {
         __syncthreads();
         y[t] += box[2] * 1000000;
     }"#;
-    for arch in ARCHS {
+    for on in everywhere(&ARCHS) {
         let mut memory = Memory::new();
         let yp = memory.alloc(4 * 192, "y");
-        launch(&module(source, arch), 1, 192, vec![yp.into(), 100i32.into()], &mut memory);
+        launch(&code(source, on), 1, 192, vec![yp.into(), 100i32.into()], &mut memory);
         for (t, y) in download::<i32>(&memory, yp, 192).into_iter().enumerate() {
             let own = match t {
                 0..64 => 11_000,
@@ -219,6 +219,55 @@ fn producer_and_consumers_meet_at_mbarriers() {
         for (i, y) in download::<i32>(&memory, yp, 64 * 9).into_iter().enumerate() {
             let t = i % 64 + 32;
             assert_eq!(y, x[i / 64 * 32 + ((t * 5) & 31)] + t as i32);
+        }
+    }
+}
+
+/// A thread that has tiles copied in bulk, two at a time, and threads that wait for them. `{WAIT}` is where they do.
+pub const BULK: &str = r#"
+    __device__ unsigned at(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+    __device__ void wait(unsigned long long* b, unsigned parity) {
+        asm volatile("{ .reg .pred p; LOOP: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1; @p bra DONE; bra LOOP; DONE: }" :: "r"(at(b)), "r"(parity) : "memory");
+    }
+    __device__ void fetch(unsigned long long* b, int* to, const int* from) {
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(at(b)), "r"(EXPECTED) : "memory");
+        asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+            :: "r"(at(to)), "l"(__cvta_generic_to_global(from)), "r"(COPIED), "r"(at(b)) : "memory");
+    }
+    extern "C" __global__ void k(const int* x, int* y, int tiles) {
+        __shared__ alignas(16) int stage[2][128];
+        __shared__ unsigned long long full[2];
+        int t = threadIdx.x;
+        if (t == 0) {
+            for (int s = 0; s < 2; ++s) asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(at(&full[s])));
+            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        }
+        __syncthreads();
+        if (t == 0) for (int i = 0; i < 2 && i < tiles; ++i) fetch(&full[i], stage[i], x + 128 * i);
+        for (int i = 0; i < tiles; ++i) {
+            int s = i & 1;
+            WAIT(&full[s], i >> 1 & 1);
+            y[128 * i + t] = stage[s][(t * 5) & 127] + t;
+            __syncthreads();
+            if (t == 0 && i + 2 < tiles) fetch(&full[s], stage[s], x + 128 * (i + 2));
+        }
+    }"#;
+
+/// [`BULK`] with its wait, and the bytes that the mbarrier is told of and that are copied.
+pub fn bulk(wait: &str, expected: u32, copied: u32) -> String {
+    format!("#define WAIT {wait}\n#define EXPECTED {expected}\n#define COPIED {copied}\n{BULK}")
+}
+
+#[test]
+fn bulk_copies_land_at_their_mbarrier() {
+    let x: Vec<i32> = (0..128 * 7).map(|i| i * i).collect();
+    for on in everywhere(&[ARCHS[2], ARCHS[3]]) {
+        let mut memory = Memory::new();
+        let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(4 * x.len(), "y"));
+        launch(&code(&bulk("wait", 512, 512), on), 1, 128, vec![xp.into(), yp.into(), 7i32.into()], &mut memory);
+        for (i, y) in download::<i32>(&memory, yp, x.len()).into_iter().enumerate() {
+            let t = i % 128;
+            assert_eq!(y, x[i / 128 * 128 + ((t * 5) & 127)] + t as i32);
         }
     }
 }

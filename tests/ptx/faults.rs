@@ -1,6 +1,6 @@
 //! Planted faults: each kernel has one mistake, which the interpreter must catch and name, or which must spoil the result.
 
-use crate::collective::DOUBLE_BUFFER;
+use crate::collective::{DOUBLE_BUFFER, bulk};
 use crate::harness::*;
 use crate::tensor::{INT8_GEMM, Int8};
 use pointweld::ptx::{Arg, Fault, FaultKind, Launch, Memory, Module, Options, PtxError, SpaceName, run};
@@ -160,6 +160,29 @@ fn an_endless_loop() {
     let fault = run(k(&module), &Launch::linear(1, 32, vec![xp.into(), yp.into(), 8i32.into()]), &mut memory, &options)
         .unwrap_err();
     assert!(matches!(fault.kind, FaultKind::StepLimit { limit: 100_000 }), "{fault}");
+}
+
+#[test]
+fn bulk_copies_that_are_not_waited_for_or_miscounted() {
+    let fault = |source: &str| {
+        let mut memory = Memory::new();
+        let (xp, yp) = (upload(&mut memory, &[7i32; 128 * 3], "x"), memory.alloc(512 * 3, "y"));
+        let options = Options { max_steps: 200_000, ..Options::default() };
+        let args = vec![xp.into(), yp.into(), 3i32.into()];
+        let launch = Launch::linear(1, 128, args);
+        run(k(&module(source, Arch::SM_90)), &launch, &mut memory, &options).unwrap_err().kind
+    };
+    let right = bulk("wait", 512, 512);
+    let unwaited = plant(&right, "WAIT(&full[s], i >> 1 & 1);", "");
+    assert!(matches!(fault(&unwaited), FaultKind::PendingCopy { .. }));
+    // The buffer is filled again while others still read it.
+    let early = plant(&right, "__syncthreads();\n            if (t == 0 && i + 2", "if (t == 0 && i + 2");
+    assert!(matches!(fault(&early), FaultKind::SharedRace { .. } | FaultKind::PendingCopy { .. }));
+    // The phase never ends where the bytes that come are not those that are expected.
+    assert!(matches!(fault(&bulk("wait", 256, 512)), FaultKind::StepLimit { .. }));
+    assert!(matches!(fault(&bulk("wait", 504, 504)), FaultKind::Protocol(_)));
+    // Past the end of x.
+    assert!(matches!(fault(&bulk("wait", 1536, 1536)), FaultKind::OutOfBounds { .. }));
 }
 
 const NEIGHBOURS: &str = r#"extern "C" __global__ void k(const float* x, float* y, int n) {

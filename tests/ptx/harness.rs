@@ -1,21 +1,43 @@
-//! Compiles test kernels, and moves typed data in and out of device memory.
+//! Compiles test kernels, runs them on the interpreter or on the GPU, and moves typed data in and out of device memory.
 
+use crate::gpu;
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::ptx::{Arg, DevPtr, Fault, Kernel, Launch, Memory, Module, Options, Stats, run};
+use pointweld::runtime::{self, Buffer, Call, Device, Geometry};
 use pointweld::target::Arch;
+use std::sync::LazyLock;
 
 /// The architectures that every kernel is compiled for, unless it needs a newer one.
 pub const ARCHS: [Arch; 4] = [Arch::SM_75, Arch::SM_80, Arch::SM_90, Arch::SM_100];
 /// Those with `cp.async` and bf16.
 pub const AMPERE: [Arch; 3] = [Arch::SM_80, Arch::SM_90, Arch::SM_100];
 
-/// The PTX of a CUDA text.
-pub fn ptx(source: &str, arch: Arch, options: &[&str]) -> String {
+/// The GPU that the tests run on, if there is one.
+pub static DEVICE: LazyLock<Option<Device>> = LazyLock::new(gpu::device);
+
+/// Where a kernel runs.
+#[derive(Debug, Clone, Copy)]
+pub enum On {
+    /// On the interpreter, from its PTX for an architecture.
+    Interpreter(Arch),
+    Gpu,
+}
+
+/// The interpreter for each of these architectures, and the GPU if there is one: what a test says of the machine holds on hardware too.
+pub fn everywhere(archs: &[Arch]) -> Vec<On> {
+    archs.iter().map(|arch| On::Interpreter(*arch)).chain(DEVICE.is_some().then_some(On::Gpu)).collect()
+}
+
+fn compile(source: &str, arch: Arch, output: Output, options: &[&str]) -> Vec<u8> {
     let nvrtc = Nvrtc::load().unwrap_or_else(|error| panic!("these tests need NVRTC (`make nvrtc`): {error}"));
     let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
-    let request = Request { source, kernel: "k", arch, output: Output::Ptx, options: &options };
-    let compiled = nvrtc.compile(&request).unwrap_or_else(|error| panic!("{error}"));
-    String::from_utf8(compiled.bytes).unwrap()
+    let request = Request { source, kernel: "k", arch, output, options: &options };
+    nvrtc.compile(&request).unwrap_or_else(|error| panic!("{error}")).bytes
+}
+
+/// The PTX of a CUDA text.
+pub fn ptx(source: &str, arch: Arch, options: &[&str]) -> String {
+    String::from_utf8(compile(source, arch, Output::Ptx, options)).unwrap()
 }
 
 /// A module of the kernel `k` of a CUDA text.
@@ -31,9 +53,88 @@ pub fn k(module: &Module) -> &Kernel {
     module.kernel("k").unwrap()
 }
 
+/// The kernel `k` of a CUDA text, compiled for where it is to run.
+pub enum Code {
+    Interpreted(Module),
+    Loaded(runtime::Function),
+}
+
+pub fn code(source: &str, on: On) -> Code {
+    match (on, DEVICE.as_ref()) {
+        (On::Gpu, Some(device)) => {
+            let cubin = compile(source, device.arch(), Output::Cubin, &[]);
+            let module = runtime::Module::load(device, &cubin, device.arch()).unwrap();
+            Code::Loaded(module.function("k", MOST_SHARED).unwrap())
+        }
+        (On::Gpu, None) => panic!("there is no GPU"),
+        (On::Interpreter(arch), _) => Code::Interpreted(module(source, arch)),
+    }
+}
+
+/// Bytes of dynamic shared memory that a test kernel may ask for on the GPU.
+const MOST_SHARED: u32 = 16 << 10;
+
+/// What runs a kernel `k`.
+pub trait Runs {
+    /// Runs it; it must not fault. The GPU counts nothing.
+    fn run(&self, launch: &Launch, memory: &mut Memory) -> Option<Stats>;
+}
+
+impl Runs for Module {
+    fn run(&self, launch: &Launch, memory: &mut Memory) -> Option<Stats> {
+        Some(run(k(self), launch, memory, &Options::default()).unwrap_or_else(|fault| panic!("{fault}")))
+    }
+}
+
+impl Runs for Code {
+    fn run(&self, launch: &Launch, memory: &mut Memory) -> Option<Stats> {
+        match self {
+            Code::Interpreted(module) => module.run(launch, memory),
+            Code::Loaded(function) => {
+                on_gpu(function, launch, memory);
+                None
+            }
+        }
+    }
+}
+
+/// Runs a kernel on a copy of the allocations that its arguments point to, and copies them back.
+fn on_gpu(function: &runtime::Function, launch: &Launch, memory: &mut Memory) {
+    let stream = function.device().stream().unwrap();
+    let mut copies: Vec<(DevPtr, Buffer)> = Vec::new();
+    let mut args = Vec::new();
+    for arg in &launch.args {
+        args.push(match arg {
+            Arg::Ptr(ptr) => {
+                let bytes = memory.read(*ptr).to_vec();
+                // As far from a multiple of 256 as in the interpreter's memory.
+                let skew = ptr.addr() % 256;
+                let whole = function.device().alloc(skew + bytes.len() as u64).unwrap();
+                let buffer = whole.slice(skew, bytes.len() as u64).unwrap();
+                buffer.upload(&stream, &bytes).unwrap();
+                copies.push((*ptr, buffer.clone()));
+                runtime::Arg::Buffer(buffer)
+            }
+            Arg::Bytes(bytes) => {
+                let mut word = [0; 8];
+                word[..bytes.len()].copy_from_slice(bytes);
+                runtime::Arg::U64(u64::from_le_bytes(word))
+            }
+        });
+    }
+    let geometry = Geometry { grid: launch.grid, block: launch.block, shared: launch.dynamic_shared, dependent: false };
+    // SAFETY: the arguments are those that the interpreter was given, which shows that the kernel stays inside their allocations.
+    unsafe { Call::new(function, geometry, &args) }.unwrap().launch(&stream).unwrap();
+    for (ptr, buffer) in copies {
+        let mut bytes = vec![0u8; buffer.bytes() as usize];
+        buffer.download(&stream, &mut bytes).unwrap();
+        memory.write(ptr, &bytes);
+    }
+}
+
 /// Runs the kernel `k`, which must not fault.
-pub fn launch(module: &Module, blocks: u32, threads: u32, args: Vec<Arg>, memory: &mut Memory) -> Stats {
-    try_launch(module, blocks, threads, args, memory).unwrap_or_else(|fault| panic!("{fault}"))
+pub fn launch(code: &impl Runs, blocks: u32, threads: u32, args: Vec<Arg>, memory: &mut Memory) -> Option<Stats> {
+    code.run(&Launch::linear(blocks, threads, args), memory)
 }
 
 pub fn try_launch(

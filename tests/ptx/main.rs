@@ -1,8 +1,13 @@
-//! The PTX interpreter on kernels that NVRTC compiles. They need NVRTC, which `make nvrtc` fetches, and no GPU.
+//! The PTX interpreter on kernels that NVRTC compiles. They need NVRTC, which `make nvrtc` fetches, and no GPU; where there is one, what
+//! the tests say of kernels is asked of it as well.
 //!
 //! `kernels` computes what is known otherwise; `collective` shares memory and lanes; `tensor` multiplies matrices; `numerics` compares the
 //! math library; `faults` plants mistakes, and each must be caught and named.
 
+#[path = "../common/gpu.rs"]
+mod gpu;
+
+mod approximate;
 mod collective;
 mod faults;
 mod harness;

@@ -11,10 +11,10 @@ fn worst_f32(function: &str, inputs: &[f32], want: impl Fn(f64) -> f64) -> (u32,
     );
     assert_eq!(inputs.len() % 128, 0);
     let mut worst = (0, 0.0);
-    for arch in [ARCHS[0], ARCHS[3]] {
+    for on in everywhere(&[ARCHS[0], ARCHS[3]]) {
         let mut memory = Memory::new();
         let (xp, yp) = (upload(&mut memory, inputs, "x"), memory.alloc(4 * inputs.len(), "y"));
-        launch(&module(&source, arch), inputs.len() as u32 / 128, 128, vec![xp.into(), yp.into()], &mut memory);
+        launch(&code(&source, on), inputs.len() as u32 / 128, 128, vec![xp.into(), yp.into()], &mut memory);
         for (x, y) in inputs.iter().zip(download::<f32>(&memory, yp, inputs.len())) {
             let error = ulps(y, want(f64::from(*x)) as f32);
             if error > worst.0 {
@@ -62,10 +62,10 @@ fn double_precision_functions_agree_with_the_host() {
     }"#;
     let mut random = Random(12);
     let x: Vec<f64> = (0..512).map(|i| f64::from(random.unit()) * [0.01, 1.0, 5.0, 30.0][i % 4]).collect();
-    for arch in [ARCHS[0], ARCHS[2], ARCHS[3]] {
+    for on in everywhere(&[ARCHS[0], ARCHS[2], ARCHS[3]]) {
         let mut memory = Memory::new();
         let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(512 * 64, "y"));
-        launch(&module(source, arch), 4, 128, vec![xp.into(), yp.into()], &mut memory);
+        launch(&code(source, on), 4, 128, vec![xp.into(), yp.into()], &mut memory);
         for (x, y) in x.iter().zip(download::<f64>(&memory, yp, 4096).chunks_exact(8)) {
             let a = x.abs();
             let want =
@@ -90,21 +90,23 @@ fn all_sixteen_bit_floats_convert_as_the_half_crate_does() {
         rounded[2 * i + 1] = (int)(p >> 16);
     }"#;
     let x: Vec<u16> = (0..=u16::MAX).collect();
-    let mut memory = Memory::new();
-    let xp = upload(&mut memory, &x, "x");
-    let [wp, bp, rp] = [8, 4, 8].map(|size| memory.alloc(size * x.len(), "out"));
-    launch(&module(source, ARCHS[1]), 256, 256, vec![xp.into(), wp.into(), bp.into(), rp.into()], &mut memory);
-    let (wide, back) = (download::<f32>(&memory, wp, 2 * x.len()), download::<u16>(&memory, bp, 2 * x.len()));
-    let rounded = download::<i32>(&memory, rp, 2 * x.len());
-    for (i, &bits) in x.iter().enumerate() {
-        let (h, b) = (f16::from_bits(bits), bf16::from_bits(bits));
-        assert_eq!(ulps(wide[2 * i], h.to_f32()), 0);
-        let nan = |x: f32, bits: u16| if x.is_nan() { 0x7fff } else { bits };
-        assert_eq!(back[2 * i], nan(h.to_f32(), f16::from_f32(h.to_f32() * 1.0001).to_bits()), "{h:e}");
-        assert_eq!(rounded[2 * i], h.to_f32().round_ties_even() as i32);
-        assert_eq!(ulps(wide[2 * i + 1], b.to_f32()), 0);
-        assert_eq!(back[2 * i + 1], nan(b.to_f32(), bf16::from_f32(b.to_f32() * 1.001).to_bits()), "{b:e}");
-        assert_eq!(rounded[2 * i + 1] as u16, nan(b.to_f32(), bits));
+    for on in everywhere(&[ARCHS[1]]) {
+        let mut memory = Memory::new();
+        let xp = upload(&mut memory, &x, "x");
+        let [wp, bp, rp] = [8, 4, 8].map(|size| memory.alloc(size * x.len(), "out"));
+        launch(&code(source, on), 256, 256, vec![xp.into(), wp.into(), bp.into(), rp.into()], &mut memory);
+        let (wide, back) = (download::<f32>(&memory, wp, 2 * x.len()), download::<u16>(&memory, bp, 2 * x.len()));
+        let rounded = download::<i32>(&memory, rp, 2 * x.len());
+        for (i, &bits) in x.iter().enumerate() {
+            let (h, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+            assert_eq!(ulps(wide[2 * i], h.to_f32()), 0);
+            let nan = |x: f32, bits: u16| if x.is_nan() { 0x7fff } else { bits };
+            assert_eq!(back[2 * i], nan(h.to_f32(), f16::from_f32(h.to_f32() * 1.0001).to_bits()), "{h:e}");
+            assert_eq!(rounded[2 * i], h.to_f32().round_ties_even() as i32);
+            assert_eq!(ulps(wide[2 * i + 1], b.to_f32()), 0);
+            assert_eq!(back[2 * i + 1], nan(b.to_f32(), bf16::from_f32(b.to_f32() * 1.001).to_bits()), "{b:e}");
+            assert_eq!(rounded[2 * i + 1] as u16, nan(b.to_f32(), bits));
+        }
     }
 }
 
@@ -120,49 +122,51 @@ fn packed_half_arithmetic_rounds_once() {
     }"#;
     let mut random = Random(13);
     let x: Vec<u32> = (0..=u16::MAX).map(|h| u32::from(h) | random.bits() << 16).collect();
-    let mut memory = Memory::new();
-    let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(32 * x.len(), "y"));
-    launch(&module(source, ARCHS[1]), 256, 256, vec![xp.into(), yp.into()], &mut memory);
-    let same = |got: u16, want: f64, what: &str, a: f16, b: f16| {
-        // The host rounds an exact f64 once more than once only if it is not exact; products and sums of two halves are.
-        let want = f16::from_f32(want as f32);
-        assert!(
-            got == want.to_bits() || want.is_nan() && got == 0x7fff,
-            "{a:e} {what} {b:e} = {:e}, not {want:e}",
-            f16::from_bits(got)
-        );
-    };
-    for (x, y) in x.iter().zip(download::<u32>(&memory, yp, 8 * x.len()).chunks_exact(8)) {
-        for half in 0..2 {
-            let pick = |v: u32| (v >> (16 * half)) as u16;
-            let (a, b) = (f16::from_bits(pick(*x)), f16::from_bits(pick(x.rotate_left(16))));
-            let (p, q) = (a.to_f64(), b.to_f64());
-            same(pick(y[0]), p + q, "+", a, b);
-            same(pick(y[1]), p * q, "*", a, b);
-            same(pick(y[3]), p - q, "-", a, b);
-            let larger = if p.is_nan() {
-                q
-            } else if q.is_nan() || p > q {
-                p
-            } else {
-                q
-            };
-            if p != q {
-                same(pick(y[4]), larger, "max", a, b);
-                same(pick(y[5]), if p.is_nan() || q.is_nan() { f64::NAN } else { p.min(q) }, "min", a, b);
-            }
-            assert_eq!(pick(y[6]), a.to_bits() ^ 0x8000);
-            let fused = f16::from_bits(pick(y[2])).to_f64();
-            let exact = p * q + p;
+    for on in everywhere(&[ARCHS[1]]) {
+        let mut memory = Memory::new();
+        let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(32 * x.len(), "y"));
+        launch(&code(source, on), 256, 256, vec![xp.into(), yp.into()], &mut memory);
+        let same = |got: u16, want: f64, what: &str, a: f16, b: f16| {
+            // The host rounds an exact f64 once more than once only if it is not exact; products and sums of two halves are.
+            let want = f16::from_f32(want as f32);
             assert!(
-                fused.is_nan() == exact.is_nan()
-                    && (exact.is_nan()
-                        || !exact.is_finite()
-                        || exact.abs() > 65504.0
-                        || (fused - exact).abs() <= exact.abs() * 2f64.powi(-11) + 2f64.powi(-25)),
-                "{a:e} * {b:e} + {a:e} = {fused:e}"
+                got == want.to_bits() || want.is_nan() && got == 0x7fff,
+                "{a:e} {what} {b:e} = {:e}, not {want:e}",
+                f16::from_bits(got)
             );
-            assert!(f16::from_bits(pick(y[7])).to_f64() >= 0.0 || (p * q + q).is_nan());
+        };
+        for (x, y) in x.iter().zip(download::<u32>(&memory, yp, 8 * x.len()).chunks_exact(8)) {
+            for half in 0..2 {
+                let pick = |v: u32| (v >> (16 * half)) as u16;
+                let (a, b) = (f16::from_bits(pick(*x)), f16::from_bits(pick(x.rotate_left(16))));
+                let (p, q) = (a.to_f64(), b.to_f64());
+                same(pick(y[0]), p + q, "+", a, b);
+                same(pick(y[1]), p * q, "*", a, b);
+                same(pick(y[3]), p - q, "-", a, b);
+                let larger = if p.is_nan() {
+                    q
+                } else if q.is_nan() || p > q {
+                    p
+                } else {
+                    q
+                };
+                if p != q {
+                    same(pick(y[4]), larger, "max", a, b);
+                    same(pick(y[5]), if p.is_nan() || q.is_nan() { f64::NAN } else { p.min(q) }, "min", a, b);
+                }
+                assert_eq!(pick(y[6]), a.to_bits() ^ 0x8000);
+                let fused = f16::from_bits(pick(y[2])).to_f64();
+                let exact = p * q + p;
+                assert!(
+                    fused.is_nan() == exact.is_nan()
+                        && (exact.is_nan()
+                            || !exact.is_finite()
+                            || exact.abs() > 65504.0
+                            || (fused - exact).abs() <= exact.abs() * 2f64.powi(-11) + 2f64.powi(-25)),
+                    "{a:e} * {b:e} + {a:e} = {fused:e}"
+                );
+                assert!(f16::from_bits(pick(y[7])).to_f64() >= 0.0 || (p * q + q).is_nan());
+            }
         }
     }
 }

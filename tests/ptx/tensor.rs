@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use half::{bf16, f16};
-use pointweld::ptx::{Class, Launch, Memory, Module, Options, Stats, run};
+use pointweld::ptx::{Class, DevPtr, Launch, Memory, Module, Options, Stats, run};
 use pointweld::target::Arch;
 
 /// `C[m][n] = sum_k A[m][k] * B[n][k]`, 128×128 a block, in two stages of 64 bytes along k.
@@ -76,14 +76,19 @@ impl Int8 {
     /// Runs a GEMM kernel. Gives the result, whether or not it is right.
     pub fn run(&self, module: &Module, options: &Options) -> Result<(Vec<i32>, Stats), Box<pointweld::ptx::Fault>> {
         let mut memory = Memory::new();
-        let (ap, bp) = (upload(&mut memory, &self.a, "A"), upload(&mut memory, &self.b, "B"));
+        let (launch, cp) = self.launch(&mut memory);
+        let stats = run(k(module), &launch, &mut memory, options)?;
+        Ok((download(&memory, cp, self.m * self.n), stats))
+    }
+
+    /// The launch, and where it puts the product.
+    fn launch(&self, memory: &mut Memory) -> (Launch, DevPtr) {
+        let (ap, bp) = (upload(memory, &self.a, "A"), upload(memory, &self.b, "B"));
         let cp = memory.alloc(4 * self.m * self.n, "C");
         let sizes = [self.m, self.n, self.k].map(|v| (v as i32).into());
         let args = [ap.into(), bp.into(), cp.into()].into_iter().chain(sizes).collect();
         let grid = [self.n as u32 / 128, self.m as u32 / 128, 1];
-        let stats =
-            run(k(module), &Launch { grid, block: [256, 1, 1], dynamic_shared: 0, args }, &mut memory, options)?;
-        Ok((download(&memory, cp, self.m * self.n), stats))
+        (Launch { grid, block: [256, 1, 1], dynamic_shared: 0, args }, cp)
     }
 }
 
@@ -94,6 +99,12 @@ fn an_int8_gemm_is_exact() {
         let (c, stats) = problem.run(&module(INT8_GEMM, arch), &Options::default()).unwrap_or_else(|f| panic!("{f}"));
         assert_eq!(c, problem.c);
         assert_eq!(stats.of(Class::Matrix), 128 / 16 * (128 / 8) * (256 / 32) * 32);
+    }
+    for on in everywhere(&[]) {
+        let mut memory = Memory::new();
+        let (launch, cp) = problem.launch(&mut memory);
+        code(INT8_GEMM, on).run(&launch, &mut memory);
+        assert_eq!(download::<i32>(&memory, cp, 128 * 128), problem.c);
     }
     // More blocks than one, in an order of warps that differs in each.
     let problem = Int8::new(256, 128, 192);
@@ -156,7 +167,7 @@ fn f16_gemms_accumulate_in_f32_and_f16() {
     let mut random = Random(32);
     let a: Vec<f16> = (0..32 * 64).map(|_| f16::from_f32(random.unit())).collect();
     let b: Vec<f16> = (0..64 * 32).map(|_| f16::from_f32(random.unit())).collect();
-    for arch in AMPERE {
+    for on in everywhere(&AMPERE) {
         for acc in ["f32", "f16"] {
             let mut memory = Memory::new();
             let (ap, bp) = (upload(&mut memory, &a, "A"), upload(&mut memory, &b, "B"));
@@ -167,8 +178,7 @@ fn f16_gemms_accumulate_in_f32_and_f16() {
                 dynamic_shared: (32 * 72 + 64 * 40) * 2,
                 args: vec![ap.into(), bp.into(), cp.into()],
             };
-            run(k(&module(&half_gemm(acc), arch)), &shape, &mut memory, &Options::default())
-                .unwrap_or_else(|f| panic!("{f}"));
+            code(&half_gemm(acc), on).run(&shape, &mut memory);
             let got: Vec<f64> = if acc == "f32" {
                 download::<f32>(&memory, cp, 1024).into_iter().map(f64::from).collect()
             } else {
@@ -298,8 +308,10 @@ fn stmatrix_undoes_ldmatrix() {
     }"#;
     let mut random = Random(35);
     let x: Vec<u32> = (0..128).map(|_| random.bits()).collect();
-    let mut memory = Memory::new();
-    let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(512, "y"));
-    launch(&module(source, Arch::SM_90), 1, 32, vec![xp.into(), yp.into()], &mut memory);
-    assert_eq!(download::<u32>(&memory, yp, 128), x);
+    for on in everywhere(&[Arch::SM_90]) {
+        let mut memory = Memory::new();
+        let (xp, yp) = (upload(&mut memory, &x, "x"), memory.alloc(512, "y"));
+        launch(&code(source, on), 1, 32, vec![xp.into(), yp.into()], &mut memory);
+        assert_eq!(download::<u32>(&memory, yp, 128), x);
+    }
 }

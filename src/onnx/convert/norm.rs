@@ -36,33 +36,77 @@ pub(super) fn softmax(cx: &mut Cx) -> Done {
     cx.finish(0, y)
 }
 
-/// At inference x·k + (bias − mean·k) with k = scale / √(variance + epsilon), one value a channel: two ops an element, and the
-/// rest constant.
+/// x·k + (bias − mean·k) with k = scale / √(variance + epsilon), one value a channel: at inference two ops an element, and the
+/// rest constant. In training mode mean and variance are the batch's own, and the running ones that are given move towards them.
 pub(super) fn batch(cx: &mut Cx) -> Done {
     let x = cx.input(0)?;
     let shape = cx.need_shape(x)?;
     let epsilon = cx.attributes.float_or("epsilon", 1e-5)?;
+    let training = cx.attributes.flag("training_mode", false)?;
     let extra = (1..cx.node.output.len()).any(|port| cx.wants(port));
-    if extra || cx.attributes.flag("training_mode", false)? || !cx.attributes.flag("spatial", true)? {
-        return opaque("it is in training mode, or not per channel", vec![cx.ty(x)]);
+    // Before opset 14 further outputs, of other meanings, said that it trains.
+    let old_training = cx.version < 14 && (extra || training);
+    if old_training || (extra && !training) || !cx.attributes.flag("spatial", true)? {
+        return opaque("it is in the training mode of before opset 14, or not per channel", vec![cx.ty(x)]);
     }
     if shape.rank() == 0 {
         return Err(Stop::Broken("it normalises a scalar".into()));
     }
     // One axis only: that is the channel's.
     let axis = if shape.rank() == 1 { 0 } else { 1 };
-    let mut parameters = [x; 4];
+    let mut given = [x; 4];
     for slot in 1..5 {
-        let given = cx.input(slot)?;
-        let stretched = cx.along_axis(given, axis, shape.rank())?;
-        let same = cx.dtype(stretched) == cx.dtype(x);
-        // Since opset 15 the parameters may be of a wider type than x.
-        parameters[slot - 1] = match cx.dtype(x) {
-            Some(dtype) if !same => cx.pointwise(Op::to(&op::CAST, dtype), &[stretched])?,
-            _ => stretched,
-        };
+        let parameter = cx.input(slot)?;
+        given[slot - 1] = cx.along_axis(parameter, axis, shape.rank())?;
     }
-    let [scale, bias, mean, variance] = parameters;
+    let [scale, bias, mean, variance] = given;
+    if !training {
+        let y = normalised(cx, x, [scale, bias, mean, variance], epsilon)?;
+        return cx.finish(0, y);
+    }
+    let axes: Vec<usize> = (0..shape.rank()).filter(|a| *a != axis).collect();
+    let kept: Shape = shape.iter().enumerate().map(|(a, d)| if a == axis { d.clone() } else { Dim::ONE }).collect();
+    let mean_of = |cx: &mut Cx, v: Value| {
+        let ty = typed(cx.dtype(v), kept.clone());
+        cx.structural(Structural::Reduce { op: Reduction::Mean, axes: axes.clone(), keep_dims: true }, ty, &[v])
+    };
+    let batch_mean = mean_of(cx, x);
+    let centred = cx.pointwise(Op::new(&op::SUB), &[x, batch_mean])?;
+    let square = cx.pointwise(Op::new(&op::MUL), &[centred, centred])?;
+    let batch_variance = mean_of(cx, square);
+    let y = normalised(cx, x, [scale, bias, batch_mean, batch_variance], epsilon)?;
+    cx.finish(0, y)?;
+    let momentum = cx.attributes.float_or("momentum", 0.9)?;
+    for (port, running, batch) in [(1, mean, batch_mean), (2, variance, batch_variance)] {
+        if !cx.wants(port) {
+            continue;
+        }
+        let batch = as_type_of(cx, batch, running)?;
+        let (keep, take) = (scalar(cx, running, momentum.into())?, scalar(cx, running, 1.0 - f64::from(momentum))?);
+        let kept = cx.pointwise(Op::new(&op::MUL), &[running, keep])?;
+        let taken = cx.pointwise(Op::new(&op::MUL), &[batch, take])?;
+        let moved = cx.pointwise(Op::new(&op::ADD), &[kept, taken])?;
+        let moved = cx.reshape(moved, Shape(vec![shape[axis].clone()]));
+        cx.finish(port, moved)?;
+    }
+    Ok(())
+}
+
+/// `value` cast to the element type of `like`, where it has another.
+fn as_type_of(cx: &mut Cx, value: Value, like: Value) -> Result<Value, Stop> {
+    match cx.dtype(like) {
+        Some(dtype) if cx.dtype(value) != Some(dtype) => cx.pointwise(Op::to(&op::CAST, dtype), &[value]),
+        _ => Ok(value),
+    }
+}
+
+/// The parameters broadcast to x. Since opset 15 they may be of a wider type than it.
+fn normalised(cx: &mut Cx, x: Value, parameters: [Value; 4], epsilon: f32) -> Result<Value, Stop> {
+    let mut same = parameters;
+    for value in &mut same {
+        *value = as_type_of(cx, *value, x)?;
+    }
+    let [scale, bias, mean, variance] = same;
     let epsilon = scalar(cx, variance, epsilon.into())?;
     let spread = cx.pointwise(Op::new(&op::ADD), &[variance, epsilon])?;
     let deviation = cx.pointwise(Op::new(&op::SQRT), &[spread])?;
@@ -70,8 +114,7 @@ pub(super) fn batch(cx: &mut Cx) -> Done {
     let moved = cx.pointwise(Op::new(&op::MUL), &[mean, factor])?;
     let shift = cx.pointwise(Op::new(&op::SUB), &[bias, moved])?;
     let scaled = cx.pointwise(Op::new(&op::MUL), &[x, factor])?;
-    let y = cx.pointwise(Op::new(&op::ADD), &[scaled, shift])?;
-    cx.finish(0, y)
+    cx.pointwise(Op::new(&op::ADD), &[scaled, shift])
 }
 
 pub(super) fn layer(cx: &mut Cx) -> Done {

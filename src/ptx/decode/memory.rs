@@ -244,7 +244,30 @@ impl<'a> Decoder<'_, 'a> {
         Ok(())
     }
 
+    /// `cp.async.bulk` from global to shared memory, counted by an mbarrier.
+    fn bulk_copy(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
+        if mods.one_of(&["shared::cluster", "shared::cta"]).is_none()
+            || !mods.take("global")
+            || !mods.take("mbarrier::complete_tx::bytes")
+        {
+            return self.unknown(instr);
+        }
+        let hint = mods.take("L2::cache_hint");
+        self.want_operands(instr, 4 + usize::from(hint))?;
+        let copy = BulkCopy {
+            dst: self.address(instr, 0, Some(MemSpace::Shared))?,
+            src: self.address(instr, 1, Some(MemSpace::Global))?,
+            bytes: self.src32(instr, 2)?,
+            barrier: self.address(instr, 3, Some(MemSpace::Shared))?,
+        };
+        self.emit(Op::BulkCopy(Box::new(copy)), Class::Async);
+        Ok(())
+    }
+
     fn async_copy(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
+        if mods.take("bulk") {
+            return self.bulk_copy(instr, mods);
+        }
         if mods.take("commit_group") {
             self.emit(Op::AsyncCommit, Class::Async);
             return Ok(());

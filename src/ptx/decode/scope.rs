@@ -28,6 +28,12 @@ pub(crate) enum Binding {
     Var(Place),
 }
 
+/// What an operand names, where it is no number.
+enum Named {
+    Register(Slot),
+    Constant(Const),
+}
+
 /// Shared addresses start here: low addresses stay invalid, as on hardware, where the system keeps the first KiB.
 const SHARED_START: u32 = 1024;
 /// Local addresses start here.
@@ -374,25 +380,10 @@ impl<'a> Decoder<'_, 'a> {
             Operand::F32(bits) => Const::Bits(u64::from(*bits)),
             Operand::F64(bits) => Const::Bits(u64::from((f64::from_bits(*bits) as f32).to_bits())),
             Operand::Name("WARP_SZ", None) => Const::Bits(LANES as u64),
-            Operand::Name(name, part) => match self.scope.lookup(name) {
-                Some(Binding::Reg(ty, slot)) if part.is_none() && ty.bits <= 32 && ty.kind != Kind::Pred => {
-                    return Ok(slot);
-                }
-                Some(Binding::Reg(..)) => {
-                    return self.operand_error(instr, format!("`{name}` is not a register of at most 32 bits"));
-                }
-                Some(Binding::Var(place)) => address_of(place, 0),
-                Some(Binding::Range(..)) => return self.undeclared(instr, name),
-                None => match special(name, *part) {
-                    Some(s) => Const::Special(s),
-                    None => return self.undeclared(instr, name),
-                },
+            _ => match self.named(instr, op, |ty| ty.bits <= 32 && ty.kind != Kind::Pred, "of at most 32 bits")? {
+                Named::Register(slot) => return Ok(slot),
+                Named::Constant(value) => value,
             },
-            Operand::Offset(name, offset) => match self.scope.lookup(name) {
-                Some(Binding::Var(place)) => address_of(place, *offset),
-                _ => return self.undeclared(instr, name),
-            },
-            _ => return self.operand_error(instr, "expected a value of at most 32 bits"),
         };
         Ok(self.scope.const32(value))
     }
@@ -402,10 +393,21 @@ impl<'a> Decoder<'_, 'a> {
             Operand::Int(v) => Const::Bits(*v as u64),
             Operand::F64(bits) => Const::Bits(*bits),
             Operand::F32(bits) => Const::Bits(f64::from(f32::from_bits(*bits)).to_bits()),
+            _ => match self.named(instr, op, |ty| ty.bits == 64, "of 64 bits")? {
+                Named::Register(slot) => return Ok(slot),
+                Named::Constant(value) => value,
+            },
+        };
+        Ok(self.scope.const64(value))
+    }
+
+    /// What an operand names: a register that `fits`, a special register, or the address of a variable.
+    fn named(&self, instr: &Instr<'a>, op: &Operand<'a>, fits: fn(Ty) -> bool, what: &str) -> Res<Named> {
+        let value = match op {
             Operand::Name(name, part) => match self.scope.lookup(name) {
-                Some(Binding::Reg(Ty { bits: 64, .. }, slot)) if part.is_none() => return Ok(slot),
+                Some(Binding::Reg(ty, slot)) if part.is_none() && fits(ty) => return Ok(Named::Register(slot)),
                 Some(Binding::Reg(..)) => {
-                    return self.operand_error(instr, format!("`{name}` is not a 64-bit register"));
+                    return self.operand_error(instr, format!("`{name}` is not a register {what}"));
                 }
                 Some(Binding::Var(place)) => address_of(place, 0),
                 Some(Binding::Range(..)) => return self.undeclared(instr, name),
@@ -418,9 +420,9 @@ impl<'a> Decoder<'_, 'a> {
                 Some(Binding::Var(place)) => address_of(place, *offset),
                 _ => return self.undeclared(instr, name),
             },
-            _ => return self.operand_error(instr, "expected a 64-bit value"),
+            _ => return self.operand_error(instr, format!("expected a value {what}")),
         };
-        Ok(self.scope.const64(value))
+        Ok(Named::Constant(value))
     }
 
     /// A value in the bank of a width.

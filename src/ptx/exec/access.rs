@@ -1,6 +1,7 @@
 //! Loads and stores of all state spaces.
 
 use super::block::State;
+use super::region::place;
 use super::warp::{Exec, FULL, Stop, Warp, lanes};
 use crate::ptx::decode::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW};
 use crate::ptx::fault::{FaultKind, SpaceName};
@@ -145,35 +146,7 @@ impl Warp {
         size: usize,
         write: bool,
     ) -> Result<usize, Box<FaultKind>> {
-        let regions = &block.program.local;
-        let hit = regions
-            .iter()
-            .find(|r| addr >= u64::from(r.start) && addr.saturating_add(size as u64) <= u64::from(r.start + r.size));
-        let Some(region) = hit else {
-            let near = regions.iter().filter(|r| addr >= u64::from(r.start)).max_by_key(|r| r.start);
-            return Err(Box::new(match near {
-                Some(r) if addr < u64::from(u32::MAX) => FaultKind::OutOfBounds {
-                    space: SpaceName::Local,
-                    write,
-                    size,
-                    address: addr,
-                    label: r.name.clone(),
-                    offset: addr as i64 - i64::from(r.start),
-                    len: r.size as usize,
-                },
-                _ => FaultKind::Unmapped { space: SpaceName::Local, write, size, address: addr },
-            }));
-        };
-        if !addr.is_multiple_of(size as u64) {
-            return Err(Box::new(FaultKind::Misaligned {
-                space: SpaceName::Local,
-                write,
-                size,
-                address: addr,
-                label: region.name.clone(),
-                offset: addr as i64 - i64::from(region.start),
-            }));
-        }
+        place(&block.program.local, SpaceName::Local, addr, size, size, write)?;
         Ok(lane * block.program.local_bytes as usize + addr as usize)
     }
 

@@ -93,7 +93,7 @@ impl Warp {
                 };
                 return Err(Stop::at(lane, kind));
             }
-            let at = block.shared.begin_copy(dst[lane], len, self.who(lane, line)).map_err(stop)?;
+            let at = block.shared.begin_copy(dst[lane], len, len, self.who(lane, line)).map_err(stop)?;
             block.stats.global_read += take as u64;
             self.copies.flying.push((self.copies.committed[lane], Landing { lane, at, bytes, len, line }));
         }

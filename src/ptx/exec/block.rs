@@ -1,5 +1,6 @@
 //! A block: its warps take turns, meet at barriers, and share memory.
 
+use super::bulk::Landing;
 use super::shared::Shared;
 use super::warp::{FULL, Stop, Wait, Warp, lanes};
 use super::{Context, Stats, coordinates};
@@ -45,6 +46,8 @@ pub(crate) struct State<'c, 'm> {
     pub shared: Shared,
     pub barriers: Vec<Gathering>,
     pub mbarriers: BTreeMap<usize, Phase>,
+    /// Bulk copies that have not landed.
+    pub bulk: Vec<Landing>,
     pub stats: Stats,
     pub linear: u32,
     pub ctaid: [u32; 3],
@@ -80,6 +83,7 @@ impl<'c, 'm> Block<'c, 'm> {
                 shared: Shared::new(context),
                 barriers: vec![Gathering::default(); BARRIERS],
                 mbarriers: BTreeMap::new(),
+                bulk: Vec::new(),
                 stats: Stats::default(),
                 linear: 0,
                 ctaid: [0; 3],
@@ -102,6 +106,7 @@ impl<'c, 'm> Block<'c, 'm> {
         state.shared.reset();
         state.barriers.fill(Gathering::default());
         state.mbarriers.clear();
+        state.bulk.clear();
         state.stats.threads += u64::from(state.context.threads);
         for warp in &mut self.warps {
             warp.start(state.program, |constant, warp| constant_row(state.context, ctaid, constant, warp));

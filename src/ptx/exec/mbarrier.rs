@@ -1,6 +1,7 @@
 //! mbarrier objects: arrival counts, phases and expected bytes, kept beside shared memory.
 
 use super::block::{Phase, State};
+use super::bulk;
 use super::warp::{Exec, Flow, Stop, Warp, lanes};
 use crate::ptx::fault::{FaultKind, SpaceName};
 use crate::ptx::program::*;
@@ -11,7 +12,7 @@ const MAX_COUNT: u32 = (1 << 20) - 1;
 
 impl Warp {
     /// The offset of an mbarrier object in shared memory.
-    fn object(&self, block: &State<'_, '_>, space: MemSpace, addr: u64, lane: usize) -> Exec<usize> {
+    pub(super) fn object(&self, block: &State<'_, '_>, space: MemSpace, addr: u64, lane: usize) -> Exec<usize> {
         match Self::route(space, addr) {
             (MemSpace::Shared, at) => block.shared.object(at, 8).map_err(|kind| Stop { lane: Some(lane), kind }),
             (other, address) => Err(Stop::at(
@@ -103,6 +104,11 @@ impl Warp {
                 arrive(block, &mut barrier, thread, 1).map_err(|m| Stop::at(lane, FaultKind::Protocol(m.into())))?;
             }
             MBarrier::Test { pred, token, suspends, .. } => {
+                // All threads have arrived and some wait: now bulk copies have to land, and not a step earlier.
+                if barrier.pending == 0 {
+                    bulk::land(block, at, &mut barrier);
+                    barrier.finish();
+                }
                 let done = match token {
                     WaitToken::State(slot) => self.read64(block, *slot, bit)?[lane] < barrier.phase,
                     // A wait on a parity succeeds once the phase of that parity is over: when the current one has the other parity.
@@ -122,7 +128,7 @@ impl Warp {
     }
 }
 
-/// Counts arrivals and ends the phase when all have come and all expected bytes have landed.
+/// Counts arrivals, and ends the phase with the last.
 fn arrive(block: &mut State<'_, '_>, barrier: &mut Phase, thread: u16, count: u32) -> Result<(), &'static str> {
     if count == 0 || count > barrier.pending {
         return Err("more arrivals at an mbarrier than it expects in a phase");
@@ -131,10 +137,17 @@ fn arrive(block: &mut State<'_, '_>, barrier: &mut Phase, thread: u16, count: u3
         race.release(thread, &mut barrier.gathering);
     }
     barrier.pending -= count;
-    if barrier.pending == 0 && barrier.bytes == 0 {
-        barrier.phase += 1;
-        barrier.pending = barrier.expected;
-        barrier.finished = std::mem::take(&mut barrier.gathering);
-    }
+    barrier.finish();
     Ok(())
+}
+
+impl Phase {
+    /// Ends the phase if all have arrived and all expected bytes have landed.
+    fn finish(&mut self) {
+        if self.pending == 0 && self.bytes == 0 {
+            self.phase += 1;
+            self.pending = self.expected;
+            self.finished = std::mem::take(&mut self.gathering);
+        }
+    }
 }

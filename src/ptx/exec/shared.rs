@@ -1,6 +1,7 @@
 //! Shared memory of a block: checked for bounds, alignment, initialisation and races.
 
 use super::Context;
+use super::region::place;
 use crate::ptx::fault::{FaultKind, SpaceName};
 use crate::ptx::memory::BitSet;
 use crate::ptx::program::Region;
@@ -41,39 +42,8 @@ impl Shared {
 
     /// Checks an access and gives its offset in `data`.
     fn place(&self, addr: u64, size: usize, align: usize, write: bool) -> Check<usize> {
-        let end = addr.wrapping_add(size as u64);
-        let hit = self
-            .regions
-            .iter()
-            .find(|r| addr >= u64::from(r.start) && end <= u64::from(r.start + r.size) && end >= addr);
-        if let Some(region) = hit {
-            if !addr.is_multiple_of(align as u64) {
-                return Err(Box::new(FaultKind::Misaligned {
-                    space: SpaceName::Shared,
-                    write,
-                    size: align,
-                    address: addr,
-                    label: region.name.clone(),
-                    offset: addr as i64 - i64::from(region.start),
-                }));
-            }
-            return Ok(addr as usize);
-        }
-        // Blame the variable that the address lies in or just behind.
-        let near =
-            self.regions.iter().filter(|r| addr >= u64::from(r.start)).max_by_key(|r| r.start).or(self.regions.first());
-        Err(Box::new(match near {
-            Some(r) if addr < u64::from(u32::MAX) => FaultKind::OutOfBounds {
-                space: SpaceName::Shared,
-                write,
-                size,
-                address: addr,
-                label: r.name.clone(),
-                offset: addr as i64 - i64::from(r.start),
-                len: r.size as usize,
-            },
-            _ => FaultKind::Unmapped { space: SpaceName::Shared, write, size, address: addr },
-        }))
+        place(&self.regions, SpaceName::Shared, addr, size, align, write)?;
+        Ok(addr as usize)
     }
 
     fn label(&self, byte: usize) -> (String, i64) {
@@ -172,8 +142,8 @@ impl Shared {
     }
 
     /// Begins an asynchronous copy to a shared address; the bytes land with [`land`](Shared::land).
-    pub(crate) fn begin_copy(&mut self, addr: u64, size: usize, who: Who) -> Check<usize> {
-        let at = self.place(addr, size, size, true)?;
+    pub(crate) fn begin_copy(&mut self, addr: u64, size: usize, align: usize, who: Who) -> Check<usize> {
+        let at = self.place(addr, size, align, true)?;
         if let Some(race) = &mut self.race
             && let Err(c) = race.begin_copy(at, size, who)
         {

@@ -382,6 +382,7 @@ impl Warp {
             Op::Barrier(b) => return self.barrier(block, b, exec),
             Op::LoadMatrix(_) | Op::StoreMatrix(_) | Op::Mma(_) => return self.matrix(block, op, exec, inst.line),
             Op::AsyncCopy(copy) => self.async_copy(block, copy, exec, inst.line)?,
+            Op::BulkCopy(copy) => self.bulk_copy(block, copy, exec, inst.line)?,
             Op::AsyncCommit => self.copies.commit(exec),
             Op::AsyncWait(left) => self.async_wait(block, exec, *left),
             Op::AsyncWaitAll => {

@@ -25,71 +25,56 @@ macro_rules! lanes {
     };
 }
 
+/// One comparison of two rows, whose bits `$conv` turns into numbers.
+macro_rules! cmp {
+    ($shape:ident, |$v:ident| $conv:expr, |$p:ident, $q:ident| $e:expr) => {
+        Some(Compare::$shape(lanes!(|a, b| {
+            let ($p, $q) = (
+                {
+                    let $v = a;
+                    $conv
+                },
+                {
+                    let $v = b;
+                    $conv
+                },
+            );
+            $e
+        })))
+    };
+}
+
 macro_rules! by_name {
-    ($op:expr, $shape:ident, |$v:ident| $conv:expr, float) => {{
-        macro_rules! cmp {
-            (|$p:ident, $q:ident| $e:expr) => {
-                Some(Compare::$shape(lanes!(|a, b| {
-                    let ($p, $q) = (
-                        {
-                            let $v = a;
-                            $conv
-                        },
-                        {
-                            let $v = b;
-                            $conv
-                        },
-                    );
-                    $e
-                })))
-            };
-        }
+    ($op:expr, $shape:ident, |$v:ident| $conv:expr, float) => {
         match $op {
-            "eq" => cmp!(|p, q| p == q),
-            "ne" => cmp!(|p, q| p < q || p > q),
-            "lt" => cmp!(|p, q| p < q),
-            "le" => cmp!(|p, q| p <= q),
-            "gt" => cmp!(|p, q| p > q),
-            "ge" => cmp!(|p, q| p >= q),
-            "equ" => cmp!(|p, q| !(p < q || p > q)),
-            "neu" => cmp!(|p, q| p != q),
-            "ltu" => cmp!(|p, q| !(p >= q)),
-            "leu" => cmp!(|p, q| !(p > q)),
-            "gtu" => cmp!(|p, q| !(p <= q)),
-            "geu" => cmp!(|p, q| !(p < q)),
-            "num" => cmp!(|p, q| !p.is_nan() && !q.is_nan()),
-            "nan" => cmp!(|p, q| p.is_nan() || q.is_nan()),
+            "eq" => cmp!($shape, |$v| $conv, |p, q| p == q),
+            "ne" => cmp!($shape, |$v| $conv, |p, q| p < q || p > q),
+            "lt" => cmp!($shape, |$v| $conv, |p, q| p < q),
+            "le" => cmp!($shape, |$v| $conv, |p, q| p <= q),
+            "gt" => cmp!($shape, |$v| $conv, |p, q| p > q),
+            "ge" => cmp!($shape, |$v| $conv, |p, q| p >= q),
+            "equ" => cmp!($shape, |$v| $conv, |p, q| !(p < q || p > q)),
+            "neu" => cmp!($shape, |$v| $conv, |p, q| p != q),
+            "ltu" => cmp!($shape, |$v| $conv, |p, q| !(p >= q)),
+            "leu" => cmp!($shape, |$v| $conv, |p, q| !(p > q)),
+            "gtu" => cmp!($shape, |$v| $conv, |p, q| !(p <= q)),
+            "geu" => cmp!($shape, |$v| $conv, |p, q| !(p < q)),
+            "num" => cmp!($shape, |$v| $conv, |p, q| !p.is_nan() && !q.is_nan()),
+            "nan" => cmp!($shape, |$v| $conv, |p, q| p.is_nan() || q.is_nan()),
             _ => None,
         }
-    }};
-    ($op:expr, $shape:ident, |$v:ident| $conv:expr, int) => {{
-        macro_rules! cmp {
-            (|$p:ident, $q:ident| $e:expr) => {
-                Some(Compare::$shape(lanes!(|a, b| {
-                    let ($p, $q) = (
-                        {
-                            let $v = a;
-                            $conv
-                        },
-                        {
-                            let $v = b;
-                            $conv
-                        },
-                    );
-                    $e
-                })))
-            };
-        }
+    };
+    ($op:expr, $shape:ident, |$v:ident| $conv:expr, int) => {
         match $op {
-            "eq" => cmp!(|p, q| p == q),
-            "ne" => cmp!(|p, q| p != q),
-            "lt" | "lo" => cmp!(|p, q| p < q),
-            "le" | "ls" => cmp!(|p, q| p <= q),
-            "gt" | "hi" => cmp!(|p, q| p > q),
-            "ge" | "hs" => cmp!(|p, q| p >= q),
+            "eq" => cmp!($shape, |$v| $conv, |p, q| p == q),
+            "ne" => cmp!($shape, |$v| $conv, |p, q| p != q),
+            "lt" | "lo" => cmp!($shape, |$v| $conv, |p, q| p < q),
+            "le" | "ls" => cmp!($shape, |$v| $conv, |p, q| p <= q),
+            "gt" | "hi" => cmp!($shape, |$v| $conv, |p, q| p > q),
+            "ge" | "hs" => cmp!($shape, |$v| $conv, |p, q| p >= q),
             _ => None,
         }
-    }};
+    };
 }
 
 fn flush(x: f32) -> f32 {

@@ -200,6 +200,15 @@ pub(crate) struct AsyncCopy {
     pub ignore: Option<(Slot, bool)>,
 }
 
+/// `cp.async.bulk` from global to shared memory: a copy that lands where an mbarrier waits for its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BulkCopy {
+    pub dst: Address,
+    pub src: Address,
+    pub bytes: Slot,
+    pub barrier: Address,
+}
+
 /// Operations on an mbarrier object in shared memory.
 #[derive(Debug, Clone)]
 pub(crate) enum MBarrier {

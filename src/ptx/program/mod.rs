@@ -62,6 +62,7 @@ pub(crate) enum Op {
     StoreMatrix(Box<MatrixAccess>),
     Mma(Box<Mma>),
     AsyncCopy(Box<AsyncCopy>),
+    BulkCopy(Box<BulkCopy>),
     AsyncCommit,
     /// Waits until at most this many groups are unfinished.
     AsyncWait(u32),

@@ -26,10 +26,13 @@ pub enum EngineError {
     #[error("kernel {kernel} would reach elements {first} to {last} of {}, which has {count}", Shown(.value))]
     OutOfBounds { kernel: String, value: String, first: i128, last: i128, count: u64 },
     #[error(
-        "kernel {kernel} needs the address of {} to be a multiple of {align}, and it is {address:#x}; pass an aligned pointer, or a copy",
+        "kernel {kernel} needs the address of {} to be a multiple of {align}, in any of its forms, and it is {address:#x}; pass an aligned \
+         pointer, or a copy",
         Shown(.value)
     )]
     Misaligned { kernel: String, value: String, align: u32, address: u64 },
+    #[error("kernel {kernel} needs another form for these sizes or pointers, which does not compile: {why}")]
+    Variant { kernel: String, why: String },
     #[error("{} of {found} bytes was given for {}, which has {expected}", .what, Shown(.value))]
     BufferSize { what: &'static str, value: String, expected: u64, found: u64 },
     #[error("{} is no input or output of the plan", Shown(.0))]

@@ -4,12 +4,16 @@
 //! arena in which intermediate tensors share memory, and the recorded launches. Running a session allocates nothing on the GPU. Several
 //! sessions of one engine, each with its own sizes, stream and thread, run at once.
 //!
+//! A session whose sizes pass 32-bit indices, or whose caller's memory is not aligned to vectors, has another form of the kernel compiled on the
+//! spot, once for the engine.
+//!
 //! Nodes that no generated kernel computes are executed by the CPU reference between the graphs, with copies to and fro; a plan
 //! without such nodes is one CUDA graph and never waits for the host.
 
 mod bounds;
 mod error;
 mod session;
+mod variants;
 
 pub use error::EngineError;
 pub use session::Session;
@@ -21,6 +25,7 @@ use crate::plan::{Kernel, Plan, Role};
 use crate::target::Arch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use variants::Variants;
 
 /// The machine code of one kernel of a plan. Only this crate makes one, from what it has emitted and compiled itself: that is what makes
 /// launching it safe.
@@ -45,6 +50,7 @@ struct Loaded {
     kernels: Vec<Entry>,
     /// Constant buffers, by their place in the plan.
     constants: BTreeMap<u32, Buffer>,
+    variants: Variants,
 }
 
 struct Entry {
@@ -55,11 +61,18 @@ struct Entry {
 }
 
 impl Engine {
-    /// Loads the code of every kernel of the plan, in the plan's order, and the constants that they read.
+    /// Loads the code of every kernel of the plan, in the plan's order, and the constants that they read. `cached` says whether other
+    /// forms of kernels that sessions come to need go through the cache on disk.
     ///
     /// # Errors
     /// [`EngineError::Device`] if code can't be loaded or memory is short, [`EngineError::Mismatch`] if there is not one code a kernel.
-    pub fn load(device: &Device, plan: &Plan, graph: &Graph, code: &[Code]) -> Result<Engine, EngineError> {
+    pub fn load(
+        device: &Device,
+        plan: &Plan,
+        graph: &Graph,
+        code: &[Code],
+        cached: bool,
+    ) -> Result<Engine, EngineError> {
         let stream = device.stream()?;
         let expected = plan.kernels().count();
         if expected != code.len() {
@@ -77,16 +90,11 @@ impl Engine {
                     module
                 }
             };
-            let table = code.table.map(|bytes| {
-                let buffer = device.alloc(bytes.len() as u64)?;
-                buffer.upload(&stream, bytes)?;
-                Ok::<_, EngineError>(buffer)
-            });
             kernels.push(Entry {
                 kernel: kernel.clone(),
                 source: code.source.clone(),
                 function: module.function(&code.source.entry, code.source.rule.dynamic_shared)?,
-                table: table.transpose()?,
+                table: code.table.map(|bytes| table_buffer(device, bytes)).transpose()?,
             });
         }
         let mut constants = BTreeMap::new();
@@ -106,6 +114,7 @@ impl Engine {
             graph: graph.clone(),
             kernels,
             constants,
+            variants: Variants::new(cached),
         })))
     }
 
@@ -118,4 +127,11 @@ impl Engine {
     pub fn plan(&self) -> &Plan {
         &self.0.plan
     }
+}
+
+/// A kernel's table on the GPU.
+fn table_buffer(device: &Device, bytes: &[u8]) -> Result<Buffer, EngineError> {
+    let buffer = device.alloc(bytes.len() as u64)?;
+    buffer.upload(&device.stream()?, bytes)?;
+    Ok(buffer)
 }

@@ -1,5 +1,6 @@
 //! A plan at given sizes: memory placed, launches recorded.
 
+use super::variants::{Change, needs_wide};
 use super::{Engine, EngineError, Entry, bounds};
 use crate::dim::Bindings;
 use crate::dtype::DType;
@@ -43,7 +44,7 @@ impl Engine {
     /// As [`Engine::session`], with the caller's memory for some of the plan's inputs and outputs: no copies are made.
     ///
     /// # Errors
-    /// As [`Engine::session`], and if a buffer has the wrong size or is not as aligned as its kernels need.
+    /// As [`Engine::session`], and if a buffer has the wrong size or is not even aligned to its elements.
     pub fn session_with(&self, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<Session, EngineError> {
         let plan = &self.0.plan;
         let types = types(plan, sizes)?;
@@ -51,12 +52,12 @@ impl Engine {
         let stream = self.0.device.stream()?;
         let mut parts = Vec::new();
         let mut calls: Vec<Call> = Vec::new();
-        let mut kernels = self.0.kernels.iter();
+        let mut kernels = 0..self.0.kernels.len();
         for step in &plan.steps {
             match step {
                 Step::Kernel(_) => {
-                    if let Some(entry) = kernels.next() {
-                        calls.push(call(self, entry, sizes, &memory)?);
+                    if let Some(number) = kernels.next() {
+                        calls.push(call(self, number, sizes, &memory)?);
                     }
                 }
                 Step::Node { node, label, inputs, outputs, .. } => {
@@ -119,8 +120,32 @@ fn place(engine: &Engine, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<
     Ok(memory)
 }
 
-/// One kernel with its arguments.
-fn call(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+/// One kernel with its arguments, in the form that the sizes and the pointers allow.
+fn call(engine: &Engine, number: usize, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+    let loaded = &engine.0;
+    let entry = &loaded.kernels[number];
+    let wide = entry.source.launch(&entry.kernel, sizes).err().is_some_and(|error| needs_wide(&error, entry));
+    let plain = Change { wide, unaligned: false };
+    let first = if wide {
+        call_of(engine, &*loaded.variants.get(loaded, number, plain)?, sizes, memory)
+    } else {
+        call_of(engine, entry, sizes, memory)
+    };
+    match first {
+        Err(misaligned @ EngineError::Misaligned { .. }) => {
+            match loaded.variants.get(loaded, number, Change { unaligned: true, ..plain }) {
+                Ok(entry) => call_of(engine, &entry, sizes, memory),
+                // There is no such form of the kernel.
+                Err(EngineError::Launch(_)) => Err(misaligned),
+                Err(error) => Err(error),
+            }
+        }
+        other => other,
+    }
+}
+
+/// This form of a kernel with its arguments.
+fn call_of(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
     let (plan, kernel) = (&engine.0.plan, &entry.kernel);
     bounds::check(plan, kernel, sizes)?;
     let launch = entry.source.launch(kernel, sizes)?;
