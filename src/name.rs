@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-/// Shows a model's name on one line: control characters, quotes, backslashes and `*/`, `/*`, `//` are escaped, and what is
-/// longer than 120 characters is cut in the middle.
+/// Shows a model's name on one line: control characters, quotes, backslashes and `*/`, `/*`, `//`, `??` (which begins a trigraph) are
+/// escaped, and what is longer than 120 characters is cut in the middle.
 pub struct Shown<'a>(pub &'a str);
 
 const LONGEST: usize = 120;
@@ -32,6 +32,7 @@ fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match c {
             '"' | '\\' => write!(f, "\\{c}")?,
             '*' | '/' if previous == '/' || (previous == '*' && c == '/') => write!(f, "\\{c}")?,
+            '?' if previous == '?' => write!(f, "\\?")?,
             // Bidirectional overrides can make a line read as something else.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => write!(f, "{}", c.escape_unicode())?,
             c if c.is_control() => write!(f, "{}", c.escape_default())?,
@@ -57,9 +58,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_ends_a_comment_nor_breaks_a_line(name in "(\\PC|[*/\\\\\n\r\"\u{1b}]){0,300}") {
+        fn never_ends_a_comment_nor_breaks_a_line(name in "(\\PC|[*/?\\\\\n\r\"\u{1b}]){0,300}") {
             let shown = Shown(&name).to_string();
             prop_assert!(!shown.contains("*/") && !shown.contains("//") && !shown.contains("/*"));
+            prop_assert!(!shown.contains("??"));
             prop_assert!(!shown.chars().any(char::is_control));
             prop_assert!(shown.chars().count() <= 6 * LONGEST + 40);
         }

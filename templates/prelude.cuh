@@ -8,7 +8,7 @@
 // largest that tests/ops/numerics.rs finds, with approximate instructions, which expf and its kin use too, moved to the ends
 // of their own errors; the table's bounds are a little wider. pw_fast_* functions are for results stored in 16 or 8 bits: they use
 // the approximate instructions of the PTX ISA, which states
-//   ex2.approx.ftz.f32   2 ulp; results below 2^-126 become 0
+//   ex2.approx.ftz.f32   2 ulp (and, as measured, none at integers); results below 2^-126 become 0
 //   lg2.approx.f32       2^-22 absolute for x in (0.5, 2), else 2 ulp
 //   rcp.approx.f32       1 ulp
 //   sqrt.approx.f32, rsqrt.approx.f32   2^-23 and 2^-22.9 relative

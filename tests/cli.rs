@@ -107,6 +107,8 @@ fn failures_have_their_exit_codes_and_say_what_is_wrong() {
     case(&["emit", "--expr", SILU, "--arch", "sm_12"], 2, "sm_12");
     case(&["emit", "--expr", SILU, "--keep-apart", "one"], 2, "two node names");
     case(&["emit", "--expr", SILU, "--keep-apart", "silo_4,quantize_7"], 3, "silo_4");
+    case(&["emit", "--expr", "y = silu(x:f16[n])", "--dim", "m=4"], 3, "no dimension is called m; the inputs have n");
+    case(&["emit", "--expr", SILU, "--stop-after", "inline"], 2, "there is no pass inline");
     case(&["explain", "no/such/model.onnx"], 3, "no/such/model.onnx");
     case(&["--json", "explain", "no/such/model.onnx"], 3, "{\n  \"error\"");
     case(&["explain", "Cargo.toml"], 3, "Cargo.toml");

@@ -133,7 +133,8 @@ fn memory_that_is_not_aligned_to_vectors_is_taken_as_it_is() {
             let x = device.alloc(240 * width + 16).unwrap().slice(skew * width, 240 * width).unwrap();
             let codes = device.alloc(256).unwrap().slice(skew, 240).unwrap();
             let session = engine.session_with(&sizes, &[("x", x.clone()), ("codes", codes)]).unwrap();
-            for ((_, found), (_, expected)) in session.run(&[("x", input_of(&graph, 4))]).unwrap().iter().zip(&expected) {
+            for ((_, found), (_, expected)) in session.run(&[("x", input_of(&graph, 4))]).unwrap().iter().zip(&expected)
+            {
                 agree(found, expected, &format!("{name}, {skew}"));
             }
             assert_eq!(session.buffer("x").unwrap().pointer(), x.pointer());

@@ -12,6 +12,7 @@ pub fn run(args: &EmitArgs, json: bool) -> Result<(), Failure> {
     let start = Instant::now();
     let mut graph = expr::parse(&args.expr).map_err(Failure::input)?;
     let sizes = args.fusion.dims.iter().cloned().collect();
+    source::known_dims(&graph, &args.fusion)?;
     graph.bind(&sizes).map_err(Failure::input)?;
     let mut compiler = source::compiler(&args.fusion);
     for arch in &args.arch {

@@ -7,6 +7,7 @@ use crate::graph::{Graph, Kind};
 use crate::name::Shown;
 use crate::onnx::Import;
 use crate::passes;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// Imports the model; warnings go to standard error.
@@ -17,6 +18,22 @@ pub fn import(args: &ModelArgs) -> Result<Graph, Failure> {
         output::warn(warning);
     }
     Ok(imported.graph)
+}
+
+/// Fails where `--dim` names a dimension that no input of a formula has.
+pub fn known_dims(graph: &Graph, args: &FusionArgs) -> Result<(), Failure> {
+    let mut symbols = BTreeSet::new();
+    for id in graph.inputs() {
+        graph.ty(id.value()).shape.iter().flat_map(|shape| shape.iter()).for_each(|dim| dim.symbols(&mut symbols));
+    }
+    match args.dims.iter().find(|(name, _)| !symbols.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let has: Vec<String> = symbols.iter().map(|symbol| Shown(symbol).to_string()).collect();
+            let has = if has.is_empty() { "none".into() } else { has.join(", ") };
+            Err(Failure::Input(format!("no dimension is called {}; the inputs have {has}", Shown(name))))
+        }
+    }
 }
 
 /// A compiler with these options, and no architecture yet.
@@ -39,7 +56,8 @@ pub fn compiler(args: &FusionArgs) -> Compiler {
 
 /// Plans a graph, printing it after the passes that `--dump-after` names.
 pub fn plan(compiler: &Compiler, graph: &Graph, args: &FusionArgs) -> Result<Planned, Failure> {
-    if let Some(unknown) = args.dump_after.iter().find(|name| !passes::names().contains(&name.as_str())) {
+    let named = args.dump_after.iter().chain(&args.stop_after);
+    if let Some(unknown) = named.into_iter().find(|name| !passes::names().contains(&name.as_str())) {
         let names = passes::names().join(" ");
         return Err(Failure::Usage(format!("there is no pass {}; the passes are {names}", Shown(unknown))));
     }

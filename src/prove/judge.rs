@@ -5,8 +5,12 @@ use super::trial::{Outcome, Trial};
 use crate::reference::bound::{self, Bounded, Judgement};
 use crate::scalar::Number;
 
-/// Every element of every store, each of which must have been written, and nothing else.
-pub(super) fn judge(trial: &Trial, outcome: &Outcome, proof: &mut Proof) -> Result<(), String> {
+/// Judges what a machine stored, and counts it in `proof`: every element of every store, each of which must have been written, and nothing
+/// else.
+///
+/// # Errors
+/// The first element that is out of its bound, in words.
+pub fn judge(trial: &Trial, outcome: &Outcome, proof: &mut Proof) -> Result<(), String> {
     let mut numbers = vec![Number::Int(0); trial.loads.len()];
     for index in trial.tuples() {
         for (number, region) in numbers.iter_mut().zip(&trial.loads) {

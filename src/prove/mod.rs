@@ -16,6 +16,7 @@ mod trial;
 
 pub use gpu::Gpu;
 pub use interpreter::Interpreter;
+pub use judge::judge;
 pub use trial::{Machine, Outcome, Region, Stored, Trial};
 
 use crate::emit::KernelSource;

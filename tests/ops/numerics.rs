@@ -182,8 +182,7 @@ fn measure(cases: &[Case], arch: Arch) -> Table {
             _ => vec![(kind, allowed)],
         };
         let mut worst: Vec<Worst> = allowances.iter().map(|_| Worst::default()).collect();
-        // CUDA's double functions count on ex2.approx being exact at integers, as hardware has it and the ISA does not say.
-        let seeds: &[_] = if double { &[None] } else { &[None, Some(1)] };
+        let seeds = &[None, Some(1)];
         for (machine, found) in execute(&texts, case, &operands, seeds) {
             for (i, got) in found.into_iter().enumerate() {
                 for ((_, allowed), worst) in allowances.iter().zip(&mut worst) {

@@ -116,6 +116,7 @@ fn standard(cx: &mut Cx) -> Done {
         "Dropout" => pointwise::dropout(cx),
         "Sum" | "Mean" | "Max" | "Min" => pointwise::variadic(cx),
         "Clip" => pointwise::clip(cx),
+        "Shrink" => pointwise::shrink(cx),
         "Cast" => pointwise::cast(cx),
         "CastLike" => pointwise::cast_like(cx),
         "BitCast" => pointwise::bit_cast(cx),

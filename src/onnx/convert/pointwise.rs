@@ -129,6 +129,22 @@ pub(super) fn clip(cx: &mut Cx) -> Done {
     cx.finish(0, y)
 }
 
+/// Of integers too: in f64, which holds those of up to 32 bits, and cut off again.
+pub(super) fn shrink(cx: &mut Cx) -> Done {
+    let x = cx.input(0)?;
+    let small_int = |dtype: &DType| dtype.int_range().is_some() && dtype.bits() <= 32 && *dtype != DType::Bool;
+    let Some(dtype) = cx.dtype(x).filter(small_int) else {
+        return by_table(cx);
+    };
+    cx.at_most(1)?;
+    let (lambd, bias) = (cx.attributes.float_or("lambd", 0.5)?, cx.attributes.float_or("bias", 0.0)?);
+    let wide = cx.pointwise(Op::to(&op::CAST, DType::F64), &[x])?;
+    let params = [param(cx, lambd), param(cx, bias)];
+    let shrunk = cx.pointwise(Op::new(&op::SHRINK), &[wide, params[0], params[1]])?;
+    let y = cx.pointwise(Op::to(&op::CAST, dtype), &[shrunk])?;
+    cx.finish(0, y)
+}
+
 pub(super) fn cast(cx: &mut Cx) -> Done {
     let to = cx.attributes.int("to")?;
     let to = cx.attributes.required("to", to)?;

@@ -170,8 +170,8 @@ pub(crate) fn fused(bf16: bool, packed: bool) -> F3 {
 /// `neg`, `abs`, and the clamps that follow an operation: `sat`, `relu`.
 pub(crate) fn unary(op: &str, bf16: bool, packed: bool) -> Option<F1> {
     Some(match (op, bf16) {
-        ("neg", _) if packed => row!(1, |a: u32| a ^ 0x8000_8000),
-        ("neg", _) => row!(1, |a: u32| low(a) ^ 0x8000),
+        ("neg", false) => scalar_or_pair!(packed, 1, neg::<F16>),
+        ("neg", true) => scalar_or_pair!(packed, 1, neg::<Bf16>),
         ("abs", _) if packed => row!(1, |a: u32| a & 0x7fff_7fff),
         ("abs", _) => row!(1, |a: u32| a & 0x7fff),
         ("sat", false) => scalar_or_pair!(packed, 1, sat::<F16>),
@@ -180,6 +180,11 @@ pub(crate) fn unary(op: &str, bf16: bool, packed: bool) -> Option<F1> {
         ("relu", true) => scalar_or_pair!(packed, 1, relu::<Bf16>),
         _ => return None,
     })
+}
+
+/// NaN becomes the one NaN that arithmetic gives: so does sm_90, where the ISA leaves it open.
+fn neg<T: Format>(a: u32) -> u32 {
+    if T::wide(a & 0xffff).is_nan() { 0x7fff } else { (a & 0xffff) ^ 0x8000 }
 }
 
 fn ex2<T: Format>(a: u32) -> u32 {
