@@ -24,6 +24,10 @@ for line in sys.stdin:
         print(message["target"]["name"], message["executable"])' \
   | while read -r name executable; do strip -o "$folder/tests/$name" "$executable"; done
 # Models that `verify` proves there, as far as they have been fetched.
-find .cache/models -name '*.onnx' -size -4M -exec cp -n {} "$folder/models/" \; 2> /dev/null || true
+if [ -d .cache/models ]; then
+  find .cache/models -name '*.onnx' -size -4M -printf '%P\n' | while read -r model; do
+    cp ".cache/models/$model" "$folder/models/${model//\//_}"
+  done
+fi
 cp benches/gpu.sh benches/cases.json benches/peers.py benches/table.py "$folder/"
 du -sh "$folder"

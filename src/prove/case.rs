@@ -84,7 +84,7 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
         }
         let cut_source = match length == outer {
             true => Ok(source.clone()),
-            false => emit::emit(&cut, &emit::Options::default()),
+            false => emit::emit(&cut, &emit::Options { dependent_launch: source.rule.dependent }),
         };
         // Whether the text stays the same is what the emitter says.
         if let Ok(source) = cut_source.map(|cut| (cut.text == source.text).then_some(cut))
