@@ -137,9 +137,12 @@ fn approximate_instructions_keep_what_the_isa_states() {
             match code(&source, on) {
                 Code::Interpreted(module) => {
                     let options = Options { perturb: Some(3), ..Options::default() };
-                    drop(run(k(&module), &launch, &mut memory, &options).unwrap_or_else(|fault| panic!("{fault}")));
+                    let stats = run(k(&module), &launch, &mut memory, &options);
+                    stats.unwrap_or_else(|fault| panic!("{fault}"));
                 }
-                gpu => drop(gpu.run(&launch, &mut memory)),
+                gpu => {
+                    gpu.run(&launch, &mut memory);
+                }
             }
             let errors = download::<f64>(&memory, worst, threads as usize);
             let places = download::<u32>(&memory, at, threads as usize);
