@@ -55,7 +55,7 @@ fn pointwise(graph: &Graph, id: NodeId) -> Result<(), VerifyError> {
         .map(|shapes| shapes.into_iter().try_fold(Shape::SCALAR, |all, shape| all.broadcast(shape)));
     match shape {
         Some(Ok(shape)) => found.shape = Some(shape),
-        // Import gives an undecided broadcast fresh symbols, and fusion leaves it alone.
+        // Import makes the result of an undecided broadcast as large as the larger operand; a launch checks the sizes.
         None | Some(Err(ShapeError::Undecided { .. })) => {}
         Some(Err(source)) => return Err(VerifyError::Shape { node: label(), source }),
     }

@@ -152,6 +152,7 @@ fn plan(graph: &Graph) -> Plan {
         body: vec![relu.clone(), twice.clone()],
         product: None,
         stores: vec![Store { buffer: BufferId(1), dtype: DType::F32, access: store, value: Arg::Stmt(1) }],
+        broadcasts: Vec::new(),
         schedule: Schedule::default(),
     };
     Plan {

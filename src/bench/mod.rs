@@ -11,7 +11,6 @@ use crate::compiler::Compiled;
 use crate::dim::Bindings;
 use crate::dtype::DType;
 use crate::plan::Plan;
-use crate::report;
 use crate::runtime::{Call, Device, Engine, EngineError, Graph, Session};
 use crate::scalar::{Number, Scalar};
 use serde::Serialize;
@@ -54,7 +53,7 @@ pub struct Timing {
 pub fn measure(device: &Device, compiled: &Compiled, sizes: &Bindings, seed: u64) -> Result<Timing, EngineError> {
     let plan = &compiled.planned.plan;
     let engine = compiled.load(device)?;
-    let bytes = report::plan_traffic(plan, sizes).bytes;
+    let (bytes, _) = plan.moved()?.at(sizes)?;
     let sets = if bytes < SMALL { 1 } else { (400_000_000 / bytes as usize + 1).clamp(2, 4) };
     let mut random = fastrand::Rng::with_seed(seed);
     let sessions: Vec<Session> =

@@ -3,6 +3,7 @@
 use crate::dim::DimError;
 use crate::dtype::DType;
 use crate::op::Op;
+use crate::plan::BroadcastError;
 
 /// A kernel that can't be emitted or launched. `kernel` is its name in the plan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -23,6 +24,8 @@ pub enum EmitError {
     IndexTooNarrow { kernel: String, count: u64 },
     #[error("kernel {kernel}: {blocks} blocks are more than one launch can have (2147483647)")]
     TooManyBlocks { kernel: String, blocks: u64 },
+    #[error("kernel {kernel}: {source}")]
+    Broadcast { kernel: String, source: BroadcastError },
     #[error("kernel {kernel}: {source}")]
     Dim { kernel: String, source: DimError },
 }

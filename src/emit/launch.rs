@@ -46,12 +46,14 @@ impl KernelSource {
     /// The launch of `kernel`, whose text this is, at the given sizes.
     ///
     /// # Errors
-    /// [`EmitError::Dim`] if a symbol is not bound or a size overflows, [`EmitError::IndexTooNarrow`] if the sizes need 64-bit
+    /// [`EmitError::Dim`] if a symbol is not bound or a size overflows, [`EmitError::Broadcast`] if an operand does not broadcast, [`EmitError::IndexTooNarrow`] if the sizes need 64-bit
     /// indices and the text has 32-bit ones.
     pub fn launch(&self, kernel: &Kernel, bindings: &Bindings) -> Result<Launch, EmitError> {
         let dim = |source| EmitError::Dim { kernel: kernel.name.clone(), source };
         let extents: Vec<u64> =
             kernel.domain.iter().map(|d| d.eval(bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        let broadcast = |source| EmitError::Broadcast { kernel: kernel.name.clone(), source };
+        kernel.check_broadcasts(bindings).map_err(broadcast)?;
         let empty = extents.contains(&0);
         if !empty && self.rule.index == IndexWidth::Bits32 {
             check_narrow(kernel, &extents, bindings)?;

@@ -3,6 +3,7 @@
 use super::cost::{Model, Work};
 use super::facts::{Class, Facts, Fold};
 use super::index::{IndexMap, MapId, Space};
+use crate::plan::{Tile, moved_for};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
@@ -31,6 +32,8 @@ pub(super) struct Computed {
 pub(super) struct Draft {
     /// Its place among the units of [`super::depend::Dependence`].
     pub unit: u32,
+    /// The value whose elements it walks in order, at map 0.
+    pub root: u32,
     pub space: Space,
     pub computed: Vec<Computed>,
     /// Values read from memory, each through one of its sinks.
@@ -59,6 +62,26 @@ impl Draft {
         let iterators: HashSet<u32> = self.space.map(map).iter().flat_map(|e| e.terms.iter().map(|t| t.0)).collect();
         let all: f64 = iterators.into_iter().map(|i| model.size(&self.space.extents[i as usize])).product();
         all.min(facts.values[v as usize].count)
+    }
+
+    /// Bytes that reading `v` at a map moves: the sectors of its elements in the order in which the kernel walks them, unless tiles of
+    /// shared memory turn it (see [`crate::plan::moved_for`]).
+    pub fn moved(&self, facts: &Facts, model: &Model, v: u32, map: MapId) -> f64 {
+        let touched = self.touched(facts, model, v, map);
+        let bits = facts.dtype(v).bits();
+        let apart = (map != Space::IDENTITY).then(|| self.apart(facts, model, v, map)).flatten();
+        apart.map_or(touched * f64::from(bits) / 8.0, |bytes| touched * bytes as f64)
+    }
+
+    /// Bytes that each element of `v` moves at a map, if its neighbours in the walk lie apart from it.
+    fn apart(&self, facts: &Facts, model: &Model, v: u32, map: MapId) -> Option<u64> {
+        let access = |map, v: u32| self.space.access(self.space.map(map), facts.shape(v)).ok();
+        let (own, access) = (access(Space::IDENTITY, self.root)?, access(map, v)?);
+        let inner = own.strides.iter().position(|stride| stride.is(1))?;
+        let long = |i: usize| model.size(&self.space.extents[i]) >= Tile::LEAST_SIDE.into();
+        let turned = (0..own.strides.len()).any(|i| i != inner && access.strides[i].is(1) && long(i) && long(inner));
+        let size = u64::from(facts.dtype(v).bits()).div_ceil(8);
+        Some(moved_for(size, &access.strides[inner])).filter(|bytes| *bytes > size && !turned)
     }
 
     /// The kernel's time with so many more bytes, and so much more work on each element, without the launch.

@@ -157,6 +157,20 @@ impl<'g> Facts<'g> {
         self.graph.ty(self.values[v as usize].value).dtype.unwrap_or(DType::F32)
     }
 
+    /// The axes of a node's operands of which nothing says whether they broadcast: their sizes and the result's.
+    pub fn open_broadcasts(&self, n: u32) -> Vec<(Dim, Dim)> {
+        let node = &self.nodes[n as usize];
+        if !matches!(node.class, Class::Point(_) | Class::View(Fold::Expand)) {
+            return Vec::new();
+        }
+        let to = self.shape(node.first);
+        let axes = node.operands.iter().flat_map(|v| {
+            let from = self.shape(*v);
+            from.iter().zip(to.iter().skip(to.rank().saturating_sub(from.rank())))
+        });
+        axes.filter(|(from, to)| from != to && !from.is(1)).map(|(from, to)| (from.clone(), to.clone())).collect()
+    }
+
     pub fn name(&self, v: u32) -> &'g str {
         self.graph.value_name(self.values[v as usize].value)
     }
@@ -211,11 +225,13 @@ fn pointwise(graph: &Graph, id: NodeId, op: Op, operands: &[Value]) -> Option<Re
     odd.or(undecided)
 }
 
-/// The axes on which nothing says whether `from` broadcasts to `to`.
+/// Why a kernel can't broadcast `from` to `to`: two known sizes that differ, or more axes than the result has. A size that is not known
+/// is 1 or the result's at every launch (see [`crate::plan::Broadcast`]).
 fn undecided(from: &Shape, to: &Shape) -> Option<Reason> {
     let reason = || Reason::Undecided { from: from.to_string(), to: to.to_string() };
     let Some(skip) = to.rank().checked_sub(from.rank()) else { return Some(reason()) };
-    let odd = from.iter().zip(to.iter().skip(skip)).any(|(x, y)| x != y && !x.is(1));
+    let known = |x: &Dim, y: &Dim| x.known().is_some() && y.known().is_some();
+    let odd = from.iter().zip(to.iter().skip(skip)).any(|(x, y)| x != y && !x.is(1) && known(x, y));
     odd.then(reason)
 }
 

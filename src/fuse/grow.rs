@@ -130,15 +130,14 @@ impl<'a, 'g> Growth<'a, 'g> {
 
     /// Bytes that reading `v` at a map moves.
     fn bytes_at(&self, k: usize, v: u32, map: MapId) -> f64 {
-        let touched = self.drafts[k].touched(self.facts, self.model, v, map);
-        touched * f64::from(self.facts.dtype(v).bits()) / 8.0
+        self.drafts[k].moved(self.facts, self.model, v, map)
     }
 
     /// A kernel that walks the elements of `v`.
     pub fn draft(&mut self, v: u32) -> usize {
         let space = Space::of(self.facts.shape(v));
         let count = self.facts.values[v as usize].count;
-        self.drafts.push(Draft { unit: self.depend.add(), space, count, ..Draft::default() });
+        self.drafts.push(Draft { unit: self.depend.add(), root: v, space, count, ..Draft::default() });
         self.drafts.len() - 1
     }
 
@@ -269,9 +268,15 @@ impl<'a, 'g> Growth<'a, 'g> {
     fn permutation(&mut self, n: u32) {
         let v = self.facts.nodes[n as usize].first;
         let mut dense = false;
-        for (k, maps) in self.wants(v) {
+        let mut wants = self.wants(v);
+        if self.lies_apart(n, &wants).is_some() {
+            self.merge_siblings(v, &mut wants);
+        }
+        let pass = self.pass_by_cost(n, &wants);
+        for (k, maps) in wants {
             for map in maps {
-                let bar = self.pins.apart(n, &self.drafts[k].nodes);
+                let forced = self.pins.forces(n, &self.drafts[k].nodes);
+                let bar = self.pins.apart(n, &self.drafts[k].nodes).or_else(|| pass.clone().filter(|_| !forced));
                 let operand = match bar {
                     Some(_) => None,
                     None => backward(self.facts, &mut self.drafts[k].space, n, 0, map),
@@ -468,11 +473,14 @@ impl<'a, 'g> Growth<'a, 'g> {
 
     /// Whether a value that nothing requires in memory had better be stored once than computed in each kernel that wants
     /// it, and why.
-    fn apart_by_cost(&self, n: u32, wants: &[Want], costs: &[(f64, f64)], forced: &[bool]) -> Option<Reason> {
+    fn apart_by_cost(&mut self, n: u32, wants: &[Want], costs: &[(f64, f64)], forced: &[bool]) -> Option<Reason> {
         let v = self.facts.nodes[n as usize].first;
         let value = &self.facts.values[v as usize];
-        if matches!(self.facts.nodes[n as usize].class, Class::View(_)) || forced.iter().all(|f| *f) {
+        if forced.iter().all(|f| *f) {
             return None;
+        }
+        if matches!(self.facts.nodes[n as usize].class, Class::View(_)) {
+            return self.pass_by_cost(n, wants);
         }
         let once = |(k, maps): &Want| maps.len() == 1 && self.drafts[*k].count <= value.count;
         if let [want] = wants
@@ -507,6 +515,38 @@ impl<'a, 'g> Growth<'a, 'g> {
             _ => "storing it once costs less than computing it in each kernel that reads it",
         };
         (apart < again).then(|| Reason::Cost { fused_ns: again, cut_ns: apart, why: why.into() })
+    }
+
+    /// Bytes that kernels move that read the operand of a view through it, and that they would move of its result, if its elements lie
+    /// apart where they take them.
+    fn lies_apart(&mut self, n: u32, wants: &[Want]) -> Option<(f64, f64)> {
+        let node = &self.facts.nodes[n as usize];
+        let &[operand] = &node.operands[..] else { return None };
+        let (mut through, mut adjacent, mut read) = (0.0, 0.0, 0.0);
+        for (k, maps) in wants {
+            for map in maps {
+                let at = backward(self.facts, &mut self.drafts[*k].space, n, 0, *map)?;
+                let touched = self.drafts[*k].touched(self.facts, self.model, operand, at);
+                through += self.bytes_at(*k, operand, at);
+                adjacent += touched * f64::from(self.facts.dtype(operand).bits()) / 8.0;
+                read += self.bytes_at(*k, node.first, *map);
+            }
+        }
+        (through > adjacent).then_some((through, read))
+    }
+
+    /// Whether a view had better be a pass of its own, which puts its elements in order once, and why.
+    fn pass_by_cost(&mut self, n: u32, wants: &[Want]) -> Option<Reason> {
+        let (through, read) = self.lies_apart(n, wants)?;
+        let node = &self.facts.nodes[n as usize];
+        let mut pass = Draft { root: node.first, space: Space::of(self.facts.shape(node.first)), ..Draft::default() };
+        let at = backward(self.facts, &mut pass.space, n, 0, Space::IDENTITY)?;
+        let bytes = pass.moved(self.facts, self.model, node.operands[0], at);
+        let bytes = bytes + self.facts.values[node.first as usize].bytes;
+        let fused_ns = self.model.bytes_ns(through);
+        let cut_ns = self.model.launch_ns + self.model.bytes_ns(bytes + read);
+        let why = "its elements lie apart, and putting them in order once moves fewer sectors";
+        (cut_ns < fused_ns).then(|| Reason::Cost { fused_ns, cut_ns, why: why.into() })
     }
 
     /// Stores the value of `n`: by one of the kernels that want it, or else by a kernel of its own.

@@ -147,13 +147,17 @@ impl Space {
         Some(lo)
     }
 
-    /// The map of an operand that broadcasts from shape `from` to `to`; `None` if the shapes do not say whether it does.
+    /// The map of an operand that broadcasts from shape `from` to `to`. An axis whose size does not say whether it does is walked in steps
+    /// of 1 or 0, which a launch decides.
     pub fn broadcast(&self, map: &[Expr], from: &Shape, to: &Shape) -> Option<IndexMap> {
         let skip = to.rank().checked_sub(from.rank())?;
         let axis = |(axis, size): (usize, &Dim)| match () {
             _ if *size == to[axis + skip] => Some(map[axis + skip].clone()),
             _ if size.is(1) => Some(Expr::zero()),
-            _ => None,
+            _ => {
+                let more_than_one = size.sub(&Dim::ONE).ok()?.larger(&Dim::ZERO).ok()?.smaller(&Dim::ONE).ok()?;
+                map[axis + skip].scale(&more_than_one).ok()
+            }
         };
         from.iter().enumerate().map(axis).collect()
     }

@@ -6,7 +6,7 @@ use super::draft::{Draft, forward};
 use super::facts::{Class, Facts};
 use super::grow::Growth;
 use super::index::MapId;
-use crate::plan::{Access, Arg, BufferId, Kernel, Load, Schedule, Stmt, Store};
+use crate::plan::{Access, Arg, Broadcast, BufferId, Kernel, Load, Schedule, Stmt, Store};
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 
@@ -47,6 +47,7 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         loads: Vec::new(),
         body: Vec::new(),
         stores: Vec::new(),
+        broadcasts: Vec::new(),
         schedule: Schedule::default(),
     };
     let mut l = Lowering { facts, growth, buffers, known: HashMap::new(), kernel };
@@ -120,6 +121,15 @@ impl Lowering<'_, '_> {
             for origin in &self.facts.graph.node(self.facts.nodes[*n as usize].id).origin {
                 if !self.kernel.origin.contains(origin) {
                     self.kernel.origin.push(origin.clone());
+                }
+            }
+        }
+        for n in &nodes {
+            for (from, to) in self.facts.open_broadcasts(*n) {
+                let node = self.facts.label(*n).to_owned();
+                let open = Broadcast { node, from, to };
+                if !self.kernel.broadcasts.contains(&open) {
+                    self.kernel.broadcasts.push(open);
                 }
             }
         }

@@ -3,9 +3,9 @@
 use super::Options;
 use super::cost::Model;
 use super::facts::{Class, Facts, Fold};
-use crate::dim::DimError;
+use crate::dim::{Dim, DimError};
 use crate::graph::Graph;
-use crate::plan::Moved;
+use crate::plan::{Moved, moved_for};
 
 /// What is moved with one kernel for each pointwise op and each view that moves elements, and how many such nodes there are. Reshapes and
 /// constants of one repeated element are free; nodes that no kernel can compute are not counted, as they are not in a plan either.
@@ -17,8 +17,15 @@ pub fn unfused(graph: &Graph, options: &Options) -> Result<Moved, DimError> {
         let result = facts.shape(node.first);
         match &node.class {
             Class::Source | Class::Hard(_) | Class::View(Fold::Reshape) => continue,
-            // A slice reads as much as it writes.
-            Class::View(Fold::Slice(_)) => moved.add(facts.dtype(node.first), &result.count()?)?,
+            // A slice reads as many elements as it writes, from where they lie.
+            Class::View(Fold::Slice(axes)) => {
+                let inner = result.iter().rposition(|size| !size.is(1)).unwrap_or_default();
+                let mut behind = facts.shape(node.operands[0]).iter().skip(inner + 1);
+                let step = axes.get(inner).map_or(Dim::ONE, |axis| Dim::fixed(axis.step));
+                let stride = behind.try_fold(step, |n, d| n.mul(d))?;
+                let dtype = facts.dtype(node.first);
+                moved.add_apart(dtype, &result.count()?, moved_for(u64::from(dtype.bits()).div_ceil(8), &stride))?;
+            }
             Class::Point(_) | Class::View(_) => {
                 let mut operands = node.operands.clone();
                 operands.sort_unstable();

@@ -3,6 +3,7 @@
 use super::{Access, Kernel};
 use crate::dim::{Dim, DimError};
 use crate::shape::Shape;
+use std::cmp::Reverse;
 
 /// The strides of a dense row-major tensor over a domain.
 pub fn row_major(domain: &[Dim]) -> Result<Vec<Dim>, DimError> {
@@ -21,6 +22,11 @@ pub fn power_of_two(dim: &Dim, limit: u64) -> u64 {
         n /= 2;
     }
     n
+}
+
+/// True if all of the axes but the last have an extent of 1.
+pub fn is_single(axes: &[Dim]) -> bool {
+    axes.iter().rev().skip(1).all(|size| size.is(1))
 }
 
 impl Access {
@@ -64,6 +70,20 @@ impl Access {
         let inner = self.inner();
         unit && !inner.is(0) && !inner.is(1) && [axis, domain.len() - 1].iter().all(|axis| !domain[*axis].is(1))
     }
+}
+
+/// The axis that tiles of a kernel turn into the innermost: the one that the most bytes lie along of tensors whose unit stride is not
+/// along the innermost. An axis of fewer elements than a tile's shortest side is none: most of a tile would be empty.
+pub fn tile_axis(kernel: &Kernel) -> Option<usize> {
+    let long = |axis: usize| kernel.domain[axis].known().is_none_or(|n| n >= Tile::LEAST_SIDE.into());
+    let inner = kernel.domain.len().checked_sub(1).filter(|inner| long(*inner))?;
+    let bits = |axis: usize| {
+        let loads = kernel.loads.iter().map(|load| (&load.access, load.dtype));
+        let all = loads.chain(kernel.stores.iter().map(|store| (&store.access, store.dtype)));
+        all.filter(|(access, _)| access.is_turned(axis, &kernel.domain)).map(|(_, dtype)| dtype.bits()).sum::<u32>()
+    };
+    let axis = (0..inner).filter(|axis| long(*axis)).max_by_key(|axis| (bits(*axis), Reverse(*axis)))?;
+    (bits(axis) > 0).then_some(axis)
 }
 
 /// A part of a tensor in shared memory: `rows` × `columns` elements of `size` bytes, a power of two each.

@@ -6,6 +6,7 @@
 //! to an element of a buffer, which is how broadcasts (stride 0), transposes, slices, repeats and concatenations cost no
 //! pass of their own.
 
+mod broadcast;
 mod decision;
 pub mod layout;
 mod moved;
@@ -14,9 +15,10 @@ mod product;
 mod schedule;
 mod storage;
 
+pub use broadcast::{Broadcast, BroadcastError};
 pub use decision::{Decision, Reason, Verdict};
 pub use layout::Tile;
-pub use moved::Moved;
+pub use moved::{Moved, SECTOR, moved_for};
 pub use product::{Contraction, Operand, Product};
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
@@ -102,6 +104,9 @@ pub struct Kernel {
     /// In SSA order: a statement's arguments come before it.
     pub body: Vec<Stmt>,
     pub stores: Vec<Store>,
+    /// What must hold of the sizes of every launch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broadcasts: Vec<Broadcast>,
     pub schedule: Schedule,
 }
 

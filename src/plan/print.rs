@@ -1,6 +1,6 @@
 //! A plan as text: one line a load, statement, store and decision.
 
-use super::{Access, Arg, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Step, Verdict};
+use super::{Access, Arg, Broadcast, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Step, Verdict};
 use crate::dim::Dim;
 use crate::name::Shown;
 use std::fmt;
@@ -59,6 +59,9 @@ impl fmt::Display for Kernel {
         writeln!(f, "kernel {} over ({})", self.name, extents.join(", "))?;
         if let Some(product) = &self.product {
             writeln!(f, "  {product}")?;
+        }
+        for Broadcast { node, from, to } in &self.broadcasts {
+            writeln!(f, "  {from} is 1 or {to}, for {}", Shown(node))?;
         }
         for (i, load) in self.loads.iter().enumerate() {
             writeln!(f, "  x{i}: {} = b{}{}", load.dtype, load.buffer.0, load.access)?;

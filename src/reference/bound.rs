@@ -298,6 +298,7 @@ mod tests {
             loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: access.clone() }; 2],
             stores: vec![Store { buffer: BufferId(1), dtype, access, value: Arg::Stmt(last) }],
             body,
+            broadcasts: Vec::new(),
             schedule: Schedule { compute, ..Schedule::default() },
         }
     }

@@ -82,6 +82,8 @@ pub enum KernelError {
     #[error("node {0:?} of the plan is not in the graph")]
     NoNode(crate::graph::NodeId),
     #[error(transparent)]
+    Broadcast(#[from] crate::plan::BroadcastError),
+    #[error(transparent)]
     Operands(#[from] crate::op::TypeError),
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -85,6 +85,7 @@ impl<'a> Run<'a> {
     fn kernel(&mut self, kernel: &Kernel, mode: Rounding) -> Result<(), KernelError> {
         body::check(kernel)?;
         let bindings = &self.bindings;
+        kernel.check_broadcasts(bindings)?;
         let size = |d: &crate::dim::Dim| Ok(d.eval(bindings)? as usize);
         let domain = kernel.domain.iter().map(size).collect::<Result<Vec<_>, KernelError>>()?;
         let too_many = || KernelError::Dim(crate::dim::DimError::Overflow(format!("{domain:?}")));

@@ -1,13 +1,11 @@
 //! What fused, what did not and why.
 
-use super::traffic::{self, Traffic};
-use crate::dim::Bindings;
-use crate::emit;
+use crate::dim::{Bindings, DimError};
 use crate::graph::{Graph, Kind};
-use crate::passes;
-use crate::plan::{Decision, Plan, Reason, Verdict};
+use crate::plan::{Decision, Moved, Plan, Reason, Verdict};
+use crate::{emit, fuse, passes};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A plan explained; `Display` is the text, `Serialize` the JSON report.
@@ -18,7 +16,7 @@ pub struct Explanation {
     pub sizes: Bindings,
     /// Nodes that compute: of the model, and after the passes.
     pub nodes: Nodes,
-    /// The pointwise part run node by node, and as planned.
+    /// What kernels can compute, run node by node, and as planned.
     pub before: Traffic,
     pub after: Traffic,
     /// How often each rule of the passes fired.
@@ -35,6 +33,25 @@ pub struct Nodes {
     pub fusable: usize,
 }
 
+/// What the pointwise part of a model costs to run, at given sizes: [`Moved`] in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    pub launches: usize,
+    /// Bytes of the elements that are read and written.
+    pub bytes: u64,
+    /// Bytes of the memory sectors that are moved for them.
+    pub sectors: u64,
+}
+
+impl Traffic {
+    /// Counts beyond what numbers hold are the largest number.
+    fn of(moved: Result<Moved, DimError>, sizes: &Bindings) -> Traffic {
+        let counted = moved.and_then(|moved| Ok((moved.launches, moved.at(sizes)?)));
+        let (launches, (bytes, sectors)) = counted.unwrap_or((0, (u64::MAX, u64::MAX)));
+        Traffic { launches, bytes, sectors }
+    }
+}
+
 /// One kernel of the plan.
 #[derive(Debug, Serialize)]
 pub struct KernelRow {
@@ -44,6 +61,8 @@ pub struct KernelRow {
     pub ops: Vec<String>,
     pub form: String,
     pub bytes: u64,
+    /// As in [`Traffic`].
+    pub sectors: u64,
     /// Names of the model's nodes in it.
     pub nodes: Vec<String>,
 }
@@ -56,28 +75,35 @@ pub fn explain(
     passes: &passes::Report,
     given: &Bindings,
 ) -> Explanation {
-    let sizes = traffic::sizes_for(given, traffic::dims(model).chain(traffic::dims(simplified)));
+    let mut symbols = BTreeSet::new();
+    for graph in [model, simplified] {
+        let shapes = graph.ids().flat_map(|id| &graph.node(id).outputs).filter_map(|output| output.ty.shape.as_ref());
+        shapes.flat_map(|shape| shape.iter()).for_each(|dim| dim.symbols(&mut symbols));
+    }
+    let sizes = symbols.into_iter().map(|name| (name.clone(), given.get(&name).copied().unwrap_or(1))).collect();
     let computes = |graph: &Graph| {
         graph.ids().filter(|id| !matches!(graph.node(*id).kind, Kind::Input | Kind::Constant(_))).count()
     };
     let fusable = |graph: &Graph| {
         graph.ids().filter(|id| matches!(graph.node(*id).kind, Kind::Pointwise(_) | Kind::View(_))).count()
     };
-    let mut before = Traffic::default();
-    model.ids().for_each(|id| before.add(traffic::of_node(model, id, &sizes)));
-    let kernels = plan.kernels().map(|kernel| KernelRow {
-        name: kernel.name.clone(),
-        line: emit::describe(plan, kernel),
-        ops: kernel.body.iter().map(|stmt| stmt.op.to_string()).collect(),
-        form: format!("{:?}", kernel.schedule.form),
-        bytes: traffic::of_kernel(plan, kernel, &sizes).bytes,
-        nodes: kernel.origin.iter().map(|o| o.name.clone()).collect(),
+    let kernels = plan.kernels().map(|kernel| {
+        let Traffic { bytes, sectors, .. } = Traffic::of(kernel.moved(plan), &sizes);
+        KernelRow {
+            name: kernel.name.clone(),
+            line: emit::describe(plan, kernel),
+            ops: kernel.body.iter().map(|stmt| stmt.op.to_string()).collect(),
+            form: format!("{:?}", kernel.schedule.form),
+            bytes,
+            sectors,
+            nodes: kernel.origin.iter().map(|o| o.name.clone()).collect(),
+        }
     });
     Explanation {
         model: plan.model.clone(),
         nodes: Nodes { model: computes(model), simplified: computes(simplified), fusable: fusable(simplified) },
-        before,
-        after: traffic::of_plan(plan, &sizes),
+        before: Traffic::of(fuse::unfused(model, &fuse::Options::default()), &sizes),
+        after: Traffic::of(plan.moved(), &sizes),
         rules: passes.counts().into_iter().map(|((pass, rule), n)| (format!("{pass}/{rule}"), n)).collect(),
         kernels: kernels.collect(),
         decisions: plan.decisions.clone(),
@@ -142,8 +168,8 @@ impl fmt::Display for Explanation {
             "launches {} -> {}, bytes {} -> {}{at}",
             self.before.launches,
             self.after.launches,
-            Bytes(self.before.bytes),
-            Bytes(self.after.bytes)
+            Sectors(self.before.bytes, self.before.sectors),
+            Sectors(self.after.bytes, self.after.sectors)
         )?;
         if !self.rules.is_empty() {
             writeln!(f, "\nrules that fired")?;
@@ -153,7 +179,7 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\nkernels")?;
         for kernel in &self.kernels {
-            writeln!(f, "  {}  {}  {}", kernel.name, kernel.form, Bytes(kernel.bytes))?;
+            writeln!(f, "  {}  {}  {}", kernel.name, kernel.form, Sectors(kernel.bytes, kernel.sectors))?;
             writeln!(f, "    {}", kernel.line)?;
             writeln!(f, "    {}", kernel.ops.join(", "))?;
         }
@@ -169,6 +195,18 @@ impl fmt::Display for Explanation {
             writeln!(f, "  {d}")?;
         }
         Ok(())
+    }
+}
+
+/// Bytes, and those of the sectors moved for them where that is more.
+struct Sectors(u64, u64);
+
+impl fmt::Display for Sectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 > self.0 {
+            true => write!(f, "{} ({} in whole sectors)", Bytes(self.0), Bytes(self.1)),
+            false => write!(f, "{}", Bytes(self.0)),
+        }
     }
 }
 

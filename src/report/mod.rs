@@ -3,9 +3,7 @@
 mod c_header;
 mod dot;
 mod explain;
-mod traffic;
 
 pub use c_header::{LARGEST_TABLE_IN_HEADER, c_header};
 pub use dot::dot;
-pub use explain::{Explanation, KernelRow, Nodes, explain};
-pub use traffic::{Traffic, of_plan as plan_traffic};
+pub use explain::{Explanation, KernelRow, Nodes, Traffic, explain};

@@ -2,9 +2,8 @@
 
 use super::vector;
 use crate::dim::Dim;
-use crate::plan::{Access, Form, Kernel, Tile};
+use crate::plan::{Access, Form, Kernel, Tile, layout};
 use crate::target::Target;
-use std::cmp::Reverse;
 
 /// Bytes that a thread may hold of one tensor for all rows it takes.
 const HELD: u64 = 64;
@@ -15,7 +14,7 @@ const LONGEST: u64 = 128;
 
 /// Tiles, if some tensor has its unit stride along another axis than the innermost and there is enough of both axes.
 pub fn form(kernel: &Kernel, target: &Target, threads: u32) -> Option<Form> {
-    let axis = axis(kernel)?;
+    let axis = layout::tile_axis(kernel)?;
     let inner = kernel.domain.len() - 1;
     let turned: Vec<u64> =
         accesses(kernel).filter(|(access, _)| access.is_turned(axis, &kernel.domain)).map(|(_, size)| size).collect();
@@ -63,18 +62,6 @@ pub fn form(kernel: &Kernel, target: &Target, threads: u32) -> Option<Form> {
         columns: narrow(broad)?,
         vector: narrow(vector)?,
     })
-}
-
-/// The axis that the most bytes of turned tensors lie along; an axis or an innermost axis of fewer elements than a tile's shortest side
-/// is none: the lines of memory that its neighbours fetch serve it from the cache.
-fn axis(kernel: &Kernel) -> Option<usize> {
-    let long = |axis: usize| kernel.domain[axis].known().is_none_or(|n| n >= Tile::LEAST_SIDE.into());
-    let inner = kernel.domain.len().checked_sub(1).filter(|inner| long(*inner))?;
-    let bytes = |axis: usize| {
-        accesses(kernel).filter(|(access, _)| access.is_turned(axis, &kernel.domain)).map(|(_, size)| size).sum::<u64>()
-    };
-    let axis = (0..inner).filter(|axis| long(*axis)).max_by_key(|axis| (bytes(*axis), Reverse(*axis)))?;
-    (bytes(axis) > 0).then_some(axis)
 }
 
 /// Every access with the bytes of its elements.

@@ -70,9 +70,12 @@ pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)
         let last_stride = l.access.strides.get(outer.len() - 1);
         l.access.inner().is(1) && last_stride.is_some_and(|stride| stride.is(0)) && !last.is(1)
     };
-    let count = kernel.count().ok().and_then(|n| n.known()).unwrap_or(0).unsigned_abs();
     let per_row = u64::from(target.part.sms) * u64::from(threads) * u64::from(vector);
-    let enough = |rows: u64| layout::is_multiple(last, rows) && count / (rows * per_row).max(1) >= 2;
+    let count = kernel.count().ok().and_then(|n| n.known()).map(i64::unsigned_abs);
+    let enough = |rows: u64| {
+        let whole = layout::is_multiple(last, rows) || layout::is_single(outer);
+        whole && count.is_none_or(|count| count / (rows * per_row).max(1) >= 2)
+    };
     let rows = if kernel.loads.iter().any(stays) { [4, 2].into_iter().find(|&n| enough(n)).unwrap_or(1) } else { 1 };
     Some((vector, rows as u32))
 }

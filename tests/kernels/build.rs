@@ -96,6 +96,7 @@ pub fn kernel(domain: &[i64], loads: &[(DType, Strides)], to: DType, body: impl 
         body: Vec::new(),
         product: None,
         stores: Vec::new(),
+        broadcasts: Vec::new(),
         schedule: Schedule::default(),
     };
     let mut builder = Body { kernel };

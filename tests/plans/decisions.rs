@@ -1,12 +1,15 @@
 //! Why edges were cut, and what costs decide.
 
 use crate::graphs::{Net, bodies, plan, reason, verdict};
+use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType::{F16, F32, I4, I8};
 use pointweld::fuse::{Options, fuse, unfused};
 use pointweld::graph::{Kind, Node, Type};
 use pointweld::op::{self, Op};
 use pointweld::plan::{Reason, Verdict};
+use pointweld::reference::{self, Rounding, run_graph, run_plan};
 use pointweld::shape;
+use pointweld::shape::Shape;
 use pointweld::tensor::Tensor;
 
 #[test]
@@ -66,15 +69,48 @@ fn what_is_not_known_bounds_fusion_and_stops_nothing() {
 }
 
 #[test]
-fn a_symbol_against_a_size_asks_for_a_binding() {
-    let mut n = Net::new("g");
-    let (x, y) = (n.input("x", F32, shape!["n", 8]), n.input("y", F32, shape![4, 8]));
-    let a = n.b.relu(x);
-    let z = n.b.add(a, y);
-    n.output("z", z);
-    let p = plan(&n.graph());
-    let reason = reason(&p, "relu_2", "add_3");
-    assert!(reason.to_string().contains("bind them with --dim"), "{reason}");
+fn a_symbol_against_a_size_is_decided_by_the_launch() {
+    for (x, y, result) in [
+        (shape!["n", 8], shape![4, 8], shape![4, 8]),
+        (shape![8, "n"], shape![8, 4], shape![8, 4]),
+        (
+            shape!["n", 8],
+            shape!["m", 8],
+            Shape(vec![Dim::symbol("n").larger(&Dim::symbol("m")).unwrap(), Dim::fixed(8)]),
+        ),
+    ] {
+        let mut n = Net::new("g");
+        let (a, b) = (n.input("x", F32, x.clone()), n.input("y", F32, y.clone()));
+        let a = n.b.relu(a);
+        let add =
+            Node::new(Kind::Pointwise(Op::new(&op::ADD)), "sum", Type::new(F32, result)).with_origin("sum", "Add");
+        let z = n.b.node(add, &[a, b]).value();
+        n.output("z", z);
+        let graph = n.graph();
+        let p = plan(&graph);
+        assert_eq!(bodies(&p), [vec!["relu", "add"]], "{p}");
+        assert!(p.kernels().all(|kernel| kernel.broadcasts.iter().any(|b| b.node == "sum")), "{p}");
+        let run = |size: u64| {
+            let sizes = Bindings::from([("n".to_owned(), size), ("m".to_owned(), 4)]);
+            let tensor = |shape: &Shape, from: f64| {
+                let sizes = shape.eval(&sizes).unwrap();
+                let values: Vec<f64> = (0..sizes.iter().product()).map(|i: usize| from - i as f64).collect();
+                Tensor::from_f64(F32, &sizes, &values).unwrap()
+            };
+            let inputs = [("x", tensor(&x, 7.0)), ("y", tensor(&y, 100.0))];
+            let options = reference::Options::default();
+            let whole = run_graph(&graph, &inputs, &options);
+            (whole, run_plan(&p, &graph, &inputs, Rounding::EachStatement, &options))
+        };
+        for size in [1, 4] {
+            let (graph, plan) = run(size);
+            assert_eq!(graph.unwrap(), plan.unwrap());
+        }
+        let (graph, plan) = run(3);
+        assert!(graph.is_err());
+        let error = plan.unwrap_err().to_string();
+        assert!(error.contains("sum") && error.contains("= 3") && error.contains("4"), "{error}");
+    }
 }
 
 #[test]
@@ -192,4 +228,57 @@ fn bytes_before_and_after_are_formulas() {
     let after = plan(&g).moved().unwrap();
     assert_eq!((before.launches, before.bytes.to_string()), (3, "1800*batch".into()));
     assert_eq!((after.launches, after.bytes.to_string()), (1, "200*batch".into()));
+}
+
+#[test]
+fn elements_that_lie_apart_move_their_sectors() {
+    let moved = |n: Net| {
+        let moved = plan(&n.graph()).moved().unwrap();
+        (moved.launches, moved.bytes.known().unwrap(), moved.sectors.known().unwrap())
+    };
+    // Channels last to channels first: 6 bytes for each element of 2 that is read.
+    let mut n = Net::new("few");
+    let x = n.input("x", F16, shape![1024, 3]);
+    let t = n.transpose("t", x, &[1, 0]);
+    let y = n.b.relu(t);
+    n.output("y", y);
+    assert_eq!(moved(n), (1, 2 * 2 * 3072, 6 * 3072 + 2 * 3072));
+    // A tile of shared memory reads as much of both axes as it needs.
+    let mut n = Net::new("many");
+    let x = n.input("x", F16, shape![1024, 64]);
+    let t = n.transpose("t", x, &[1, 0]);
+    let y = n.b.relu(t);
+    n.output("y", y);
+    assert_eq!(moved(n), (1, 2 * 2 * 65536, 2 * 2 * 65536));
+}
+
+#[test]
+fn a_view_that_scatters_reads_is_a_pass_if_enough_kernels_read_it() {
+    let gather = |rows: usize, kernels: usize| {
+        let mut n = Net::new("g");
+        let x = n.input("x", F16, shape![rows, 8]);
+        let t = n.transpose("t", x, &[1, 0]);
+        let names: Vec<String> = (0..kernels).map(|i| format!("r{i}")).collect();
+        for name in &names {
+            let node = Node::new(Kind::Pointwise(Op::new(&op::RELU)), name, Type::new(F16, shape![8, rows]));
+            let y = n.b.node(node.with_origin(name, "Relu"), &[t]).value();
+            n.output(name, y);
+        }
+        let pairs = names.iter().enumerate();
+        let keep_apart = pairs.flat_map(|(i, a)| names[..i].iter().map(|b| (a.clone(), b.clone()))).collect();
+        fuse(&n.graph(), &Options { keep_apart, ..Options::default() }).unwrap()
+    };
+    // 16 bytes for each element of 2: two gathers of 16 cost more than one of 16, a write and two reads.
+    let apart = gather(1 << 22, 2);
+    assert_eq!(apart.kernels().count(), 3);
+    match reason(&apart, "t", "r0") {
+        Reason::Cost { fused_ns, cut_ns, why } => assert!(fused_ns > cut_ns && why.contains("lie apart"), "{why}"),
+        other => panic!("{other}"),
+    }
+    assert!(
+        apart.moved().unwrap().sectors.known() < gather(1 << 10, 2).moved().unwrap().sectors.known().map(|n| n << 12)
+    );
+    // One gather, or a launch that costs more than the gathers, is left as it is.
+    assert_eq!(gather(1 << 22, 1).kernels().count(), 1);
+    assert_eq!(gather(1 << 10, 2).kernels().count(), 2);
 }

@@ -16,7 +16,9 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
     let unfit = |why: &str| EmitError::Schedule { kernel: kernel.name.clone(), why: why.to_owned() };
     let [outer @ .., inner] = &kernel.domain[..] else { return Err(unfit("rows need an axis")) };
     let axes: Vec<usize> = (0..outer.len()).collect();
-    if rows > 1 && !outer.last().is_some_and(|last| layout::is_multiple(last, rows.into())) {
+    // Rows beyond the end are left out; rows of another index further out would have other offsets.
+    let ragged = !outer.last().is_some_and(|last| layout::is_multiple(last, rows.into()));
+    if rows > 1 && ragged && !layout::is_single(outer) {
         return Err(unfit("its rows are no multiple of those that a thread takes"));
     }
     let wide = u64::from(vector);
@@ -51,6 +53,7 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
     context.insert("rows", &rows);
     context.insert("group", &group);
     context.insert("tail", &tail);
+    context.insert("ragged", &(rows > 1 && ragged));
     lines.insert(&mut context);
     let params = parts.params(lines.pointers, indexer.params);
     let blocks = Blocks::Threads(vec![(count, rows.into()), (inner.clone(), wide)]);

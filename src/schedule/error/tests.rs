@@ -58,6 +58,7 @@ fn kernel(loads: &[DType], body: Vec<Stmt>) -> Kernel {
         loads: loads.iter().map(load).collect(),
         body,
         stores: Vec::new(),
+        broadcasts: Vec::new(),
         schedule: Schedule::default(),
     }
 }
