@@ -4,6 +4,7 @@
 //! the model's nodes it stands for.
 
 use crate::graph::{Graph, Kind, Node, NodeId, Origin, Type, Value};
+use crate::view::View;
 use smallvec::SmallVec;
 
 /// An edit in preparation: new nodes, then values replaced by them.
@@ -40,6 +41,11 @@ impl<'g> Patch<'g> {
         let mut node = Node::new(kind, name, ty);
         node.origin = self.origin.clone();
         self.graph.add(node, operands).value()
+    }
+
+    /// Adds a view with one result; it inherits no origin, because it computes nothing.
+    pub fn view(&mut self, view: View, name: &str, ty: Type, operands: &[Value]) -> Value {
+        self.graph.add(Node::new(Kind::View(view), name, ty), operands).value()
     }
 
     /// Adds a constant; it inherits no origin, because it computes nothing.

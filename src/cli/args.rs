@@ -117,6 +117,12 @@ pub struct FusionArgs {
     /// Also store this intermediate value, from the very same kernel; may be repeated
     #[arg(long = "output", value_name = "NAME")]
     pub taps: Vec<String>,
+    /// Compute the f32 convolutions and matrix products of the model, and what leads to them, in this type
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub float: Option<FloatArg>,
+    /// Keep this node in f32 all the same; may be repeated
+    #[arg(long, value_name = "NAME", requires = "float")]
+    pub keep_f32: Vec<String>,
     /// Allow INT8 codes to differ from the exact ones near rounding ties, for speed
     #[arg(long)]
     pub fast: bool,
@@ -126,6 +132,12 @@ pub struct FusionArgs {
     /// Run no pass after this one
     #[arg(long, value_name = "PASS")]
     pub stop_after: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FloatArg {
+    F16,
+    Bf16,
 }
 
 #[derive(Debug, Args)]

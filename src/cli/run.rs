@@ -20,6 +20,10 @@ pub fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
     let inputs = inputs(&graph, args)?;
     let outputs = match args.device {
         DeviceArg::Cpu => {
+            let graph = match args.model.fusion.float {
+                None => graph,
+                Some(_) => source::compiler(&args.model.fusion).simplify(&graph).map_err(source::failure)?,
+            };
             reference::run_graph(&graph, &inputs, &reference::Options::default()).map_err(Failure::input)?
         }
         DeviceArg::Cuda => on_device(&graph, args, &inputs)?,

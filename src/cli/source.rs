@@ -1,8 +1,9 @@
 //! Reads models and plans them as the command line's options say.
 
-use super::args::{FusionArgs, ModelArgs};
+use super::args::{FloatArg, FusionArgs, ModelArgs};
 use super::output::{self, Failure};
 use crate::compiler::{Compiler, Error, Planned};
+use crate::dtype::DType;
 use crate::graph::{Graph, Kind};
 use crate::name::Shown;
 use crate::onnx::Import;
@@ -47,6 +48,14 @@ pub fn compiler(args: &FusionArgs) -> Compiler {
     }
     for tap in &args.taps {
         compiler = compiler.tap(tap);
+    }
+    let float = args.float.map(|float| match float {
+        FloatArg::F16 => DType::F16,
+        FloatArg::Bf16 => DType::BF16,
+    });
+    compiler = compiler.float(float);
+    for name in &args.keep_f32 {
+        compiler = compiler.keep_f32(name);
     }
     for (symbol, size) in &args.dims {
         compiler = compiler.expect_size(symbol, *size);

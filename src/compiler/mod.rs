@@ -20,6 +20,7 @@ pub use error::Error;
 pub use programs::{Build, Compiled, Program};
 
 use crate::compile::{Cache, Request, Toolchain};
+use crate::dtype::DType;
 use crate::emit::{self, KernelSource};
 use crate::fuse;
 use crate::graph::Graph;
@@ -109,6 +110,25 @@ impl Compiler {
         self
     }
 
+    /// Weld groups onto the convolutions and matrix products that they follow.
+    pub fn weld(mut self, weld: bool) -> Compiler {
+        self.passes.weld = weld;
+        self.fusion.weld = weld;
+        self
+    }
+
+    /// Compute the f32 convolutions and matrix products of a model, and what leads to them, in `float`: f16 or bf16.
+    pub fn float(mut self, float: Option<DType>) -> Compiler {
+        self.passes.float = float;
+        self
+    }
+
+    /// Keep this node, given by name, in f32 all the same.
+    pub fn keep_f32(mut self, node: &str) -> Compiler {
+        self.passes.keep_f32.insert(node.into());
+        self
+    }
+
     /// Run no pass after this one.
     pub fn stop_after(mut self, pass: Option<&str>) -> Compiler {
         self.passes.stop_after = pass.map(Into::into);
@@ -158,6 +178,16 @@ impl Compiler {
         let mut graph = graph.clone();
         let report = passes::run(&mut graph, &self.passes, observer)?;
         self.lower(graph, report, &self.fusion_options())
+    }
+
+    /// Runs the passes alone; the graph given stays as it is.
+    ///
+    /// # Errors
+    /// As [`Compiler::plan`].
+    pub fn simplify(&self, graph: &Graph) -> Result<Graph, Error> {
+        let mut graph = graph.clone();
+        passes::run(&mut graph, &self.passes, |_, _, _| {})?;
+        Ok(graph)
     }
 
     /// From a simplified graph to texts.

@@ -10,6 +10,7 @@ use super::{Pass, PassError, Work};
 use crate::anchor::Anchor;
 use crate::dim::Dim;
 use crate::graph::{Graph, Kind, NodeId, Type, Value};
+use crate::op;
 use crate::patch::Patch;
 use crate::reference::{self, run_node};
 use crate::shape::Shape;
@@ -47,6 +48,7 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
                     replace(&mut patch, id, Kind::Anchor(Anchor::ConvLast { conv, pad: 0 }), &moved);
                 }
             }
+            Kind::Structural(Structural::Shape { start, end }) => shape_of_source(work, id, start..end),
             Kind::Pointwise(_) => sink_pointwise(work, id, kind, &mut turned),
             Kind::View(_) | Kind::Structural(_) => sink_by_axes(work, id, &kind, &mut turned),
             _ => {}
@@ -122,7 +124,7 @@ fn last(patch: &mut Patch<'_>, v: Value, turned: &mut Turned) -> Value {
     let moved = match graph.node(v.node).kind.clone() {
         Kind::Constant(tensor) => match transposed(&tensor, &axes) {
             Some(tensor) => patch.constant(&name, tensor),
-            None => patch.add(Kind::View(View::Transpose { axes }), &name, ty, &[v]),
+            None => patch.view(View::Transpose { axes }, &name, ty, &[v]),
         },
         // Quantized weights: the codes are moved, and stay codes.
         Kind::Pointwise(op) if constants => {
@@ -130,11 +132,20 @@ fn last(patch: &mut Patch<'_>, v: Value, turned: &mut Turned) -> Value {
                 operands.iter().map(|o| broadcast_last(patch, *o, shape.rank(), turned)).collect();
             patch.add(Kind::Pointwise(op), &name, ty, &operands)
         }
-        _ if is_flat(&shape) => patch.add(Kind::View(View::Reshape { to }), &name, ty, &[v]),
-        _ => patch.add(Kind::View(View::Transpose { axes }), &name, ty, &[v]),
+        // Codes are smaller than their values, and a product of them looks for the dequantize.
+        Kind::Pointwise(op) if op.is(&op::DEQUANTIZE) && is_one_for_all(graph, &operands[1..]) => {
+            let codes = last(patch, operands[0], turned);
+            patch.add(Kind::Pointwise(op), &name, ty, &[codes, operands[1], operands[2]])
+        }
+        _ if is_flat(&shape) => patch.view(View::Reshape { to }, &name, ty, &[v]),
+        _ => patch.view(View::Transpose { axes }, &name, ty, &[v]),
     };
     turned.insert(v, moved);
     moved
+}
+
+fn is_one_for_all(graph: &Graph, operands: &[Value]) -> bool {
+    operands.iter().all(|v| shape_of(graph, *v).is_some_and(|shape| shape.iter().all(|d| d.is(1))))
 }
 
 fn transposed(tensor: &Tensor, axes: &[usize]) -> Option<Tensor> {
@@ -160,7 +171,7 @@ fn broadcast_last(patch: &mut Patch<'_>, v: Value, rank: usize, turned: &mut Tur
         Some(tensor) => patch.constant(&name, tensor),
         None => {
             let ty = Type { shape: Some(full.clone()), ..ty };
-            patch.add(Kind::View(View::Reshape { to: full }), &name, ty, &[v])
+            patch.view(View::Reshape { to: full }, &name, ty, &[v])
         }
     };
     last(patch, same, turned)
@@ -175,7 +186,7 @@ fn replace(patch: &mut Patch<'_>, id: NodeId, kind: Kind, operands: &[Value]) {
     let moved = Type { shape: Some(Shape(permuted(&shape.0, &order(rank)))), ..ty.clone() };
     let y = patch.add(kind, &name, moved, operands);
     let view = if is_flat(&shape) { View::Reshape { to: shape } } else { View::Transpose { axes: inverse(rank) } };
-    let first = patch.add(Kind::View(view), &name, ty, &[y]);
+    let first = patch.view(view, &name, ty, &[y]);
     patch.replace(id.value(), first);
 }
 
@@ -232,6 +243,25 @@ fn sink_by_axes(work: &mut Work<'_>, id: NodeId, kind: &Kind, turned: &mut Turne
     } else {
         replace(&mut patch, id, new, &operands);
     }
+}
+
+/// `shape(first(y))` becomes a gather of `shape(y)`: nothing is moved only to be measured.
+fn shape_of_source(work: &mut Work<'_>, id: NodeId, part: std::ops::Range<usize>) {
+    let graph = &*work.graph;
+    let operand = graph.operands(id)[0];
+    let Some((y, rank)) = source(graph, operand).zip(shape_of(graph, operand).map(Shape::rank)) else { return };
+    let Some(axes) = inverse(rank).get(part).map(|axes| axes.iter().map(|a| *a as i64).collect::<Vec<i64>>()) else {
+        return;
+    };
+    let Ok(axes) = Tensor::from_vec(&[axes.len()], axes) else { return };
+    let (name, ty) = (graph.value_name(id.value()).to_string(), graph.ty(id.value()).clone());
+    let mut patch = work.patch("shape_of_source", &[id]);
+    let whole = Type { shape: Some(Shape(vec![Dim::from(rank)])), ..ty.clone() };
+    let kind = Kind::Structural(Structural::Shape { start: 0, end: rank });
+    let sizes = patch.add(kind, &format!("{name}_sizes"), whole, &[y]);
+    let axes = patch.constant(&format!("{name}_axes"), axes);
+    let new = patch.add(Kind::Structural(Structural::Gather { axis: 0 }), &name, ty, &[sizes, axes]);
+    patch.replace(id.value(), new);
 }
 
 /// True for a reduction whose result has fewer axes: it is made in the order that it has.

@@ -6,20 +6,25 @@
 
 mod affine;
 mod algebra;
+mod anchor_bias;
 mod casts;
 mod channels_last;
 mod concats;
 mod cse;
 mod dead_code;
 mod fold_constants;
+mod half;
+mod integer_products;
 pub mod patterns;
 mod qdq;
+mod siblings;
 mod transposes;
 mod views;
 mod work;
 
 pub use work::{Fired, Work};
 
+use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
 use crate::name::Shown;
 use crate::verify::{VerifyError, verify};
@@ -50,6 +55,10 @@ pub static PASSES: &[Pass] = &[
     affine::PASS,
     concats::PASS,
     channels_last::PASS,
+    anchor_bias::PASS,
+    integer_products::PASS,
+    siblings::PASS,
+    half::PASS,
 ];
 
 /// What a caller can choose.
@@ -60,6 +69,10 @@ pub struct Options {
     pub drop_inner_qdq: bool,
     /// Prepare for kernels that are welded onto convolutions and matrix products: off by default, because nothing else gains by it.
     pub weld: bool,
+    /// Compute what leads to a product in this type, f16 or bf16, where the model says f32.
+    pub float: Option<DType>,
+    /// Nodes that keep f32 then, by the name of the node or of its result.
+    pub keep_f32: BTreeSet<String>,
     /// Passes and rules to leave out, by name.
     pub skip: BTreeSet<String>,
     /// Stop when this pass has run for the first time.
@@ -79,6 +92,8 @@ impl Default for Options {
         Options {
             drop_inner_qdq: false,
             weld: false,
+            float: None,
+            keep_f32: BTreeSet::new(),
             skip: BTreeSet::new(),
             stop_after: None,
             verify: cfg!(debug_assertions),

@@ -4,6 +4,7 @@
 //! * `reshape(reshape(x))` → `reshape(x)`; likewise expand, transpose, repeat and slice, with their parameters composed
 //! * `transpose(x)` that only moves axes of size 1 → `reshape(x)`
 //! * `concat(concat(a, b), c)` → `concat(a, b, c)` along one axis, the inner one having no other user
+//! * `concat(x[0:a], x[a:b], c)` → `concat(x[0:b], c)` along one axis
 //! * `f(expand(x), y)` → `f(x, y)` where f broadcasts x as far by itself
 //!
 //! All are exact: no element is computed.
@@ -25,7 +26,8 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
                 let _ = identity(work, id, &view, &operands)
                     || unit_transpose(work, id, &view, operands[0])
                     || compose(work, id, &view, operands[0])
-                    || flatten_concat(work, id, &view, &operands);
+                    || flatten_concat(work, id, &view, &operands)
+                    || adjacent_slices(work, id, &view, &operands);
             }
             Kind::Pointwise(_) => bypass_expands(work, id),
             _ => {}
@@ -118,6 +120,42 @@ fn flatten_concat(work: &mut Work<'_>, id: NodeId, view: &View, operands: &[Valu
     let new = patch.add(Kind::View(View::Concat { axis: *axis }), &name, ty, &flat);
     patch.replace(id.value(), new);
     true
+}
+
+fn adjacent_slices(work: &mut Work<'_>, id: NodeId, view: &View, operands: &[Value]) -> bool {
+    let View::Concat { axis } = view else { return false };
+    let pairs = operands.windows(2).enumerate();
+    let Some((at, axes)) = pairs.into_iter().find_map(|(at, pair)| Some((at, joined(work.graph, pair, *axis)?))) else {
+        return false;
+    };
+    let (a, b) = (operands[at], operands[at + 1]);
+    let source = work.graph.operands(a.node)[0];
+    let (name, ty) = (work.graph.value_name(a).to_string(), work.graph.ty(a).clone());
+    let (whole, to) = (work.graph.value_name(id.value()).to_string(), work.graph.ty(id.value()).clone());
+    let mut patch = work.patch("adjacent_slices", &[a.node, b.node, id]);
+    let ty = Type { shape: Some(axes.iter().map(|a| a.size.clone()).collect()), ..ty };
+    let slice = patch.add(Kind::View(View::Slice { axes }), &name, ty, &[source]);
+    let mut operands = operands.to_vec();
+    operands.splice(at..at + 2, [slice]);
+    let new = patch.add(Kind::View(View::Concat { axis: *axis }), &whole, to, &operands);
+    patch.replace(id.value(), new);
+    true
+}
+
+/// The slice that two slices of one tensor are, if the second begins along `axis` where the first ends.
+fn joined(graph: &Graph, pair: &[Value], axis: usize) -> Option<Vec<SliceAxis>> {
+    let slice = |v: Value| match &graph.node(v.node).kind {
+        Kind::View(View::Slice { axes }) => Some((graph.operands(v.node)[0], axes)),
+        _ => None,
+    };
+    let ((x, a), (y, b)) = (slice(pair[0])?, slice(pair[1])?);
+    let same = |i: usize| i == axis || a[i] == b[i];
+    let end = a.get(axis)?.start.add(&a[axis].size).ok()?;
+    let follows = x == y && a.len() == b.len() && (0..a.len()).all(same) && (a[axis].step, b[axis].step) == (1, 1);
+    (follows && end == b[axis].start).then_some(())?;
+    let mut axes = a.clone();
+    axes[axis].size = a[axis].size.add(&b[axis].size).ok()?;
+    Some(axes)
 }
 
 fn bypass_expands(work: &mut Work<'_>, id: NodeId) {
