@@ -94,6 +94,9 @@ impl Buffers {
             }
         }
         for draft in growth.drafts.iter().filter(|d| d.merged.is_none()) {
+            if let Some((_, main)) = growth.product_of(draft) {
+                needed.extend((0..2).filter_map(|slot| growth.factor_place(main, slot)).map(|sink| sink.target));
+            }
             for (v, _, place) in draft.loads.iter().chain(&draft.stores).chain(&draft.taps) {
                 if facts.values[*v as usize].uniform.is_none() || draft.stores.iter().any(|s| s.0 == *v) {
                     needed.insert(growth.places[*v as usize][*place].target);

@@ -37,6 +37,7 @@ fn cone(facts: &Facts, n: u32, cones: &[Option<Cone>]) -> Option<Cone> {
             continue;
         }
         if value.required
+            || !value.factor_of.is_empty()
             || facts.is_leaf(v)
             || matches!(facts.maker(v), Class::View(super::facts::Fold::Concat { .. }))
         {

@@ -42,6 +42,10 @@ pub(super) struct Draft {
     pub stores: Vec<(u32, MapId, usize)>,
     /// Values written because the user wants to see them: stores that decide nothing.
     pub taps: Vec<(u32, MapId, usize)>,
+    /// The anchor whose product it holds, and the map of the result.
+    pub product: Option<(u32, MapId)>,
+    /// The product whose epilogue it is, held or not.
+    pub home: Option<u32>,
     pub nodes: HashSet<u32>,
     /// Values asked for, to be loaded or computed.
     pub reads: HashSet<u32>,
@@ -52,6 +56,8 @@ pub(super) struct Draft {
     pub count: f64,
     pub bytes: f64,
     pub work: Work,
+    /// Nanoseconds of its product on the tensor cores.
+    pub tensor: f64,
     /// Where it went, with the new place of each of its maps, once it was merged into another.
     pub merged: Option<(usize, Vec<MapId>)>,
 }
@@ -86,7 +92,7 @@ impl Draft {
 
     /// The kernel's time with so many more bytes, and so much more work on each element, without the launch.
     pub fn time(&self, model: &Model, bytes: f64, work: Work) -> f64 {
-        model.bytes_ns(self.bytes + bytes).max(model.work_ns(self.work.plus(work), self.count))
+        model.bytes_ns(self.bytes + bytes).max(model.work_ns(self.work.plus(work), self.count)).max(self.tensor)
     }
 }
 
@@ -111,7 +117,7 @@ pub(super) fn backward(facts: &Facts, space: &mut Space, n: u32, slot: usize, ma
             along.collect::<Option<IndexMap>>()?
         }
         Class::View(Fold::Repeat(factors)) => space.repeat(&result, factors)?,
-        Class::View(Fold::Concat { .. }) | Class::Source | Class::Hard(_) => return None,
+        Class::View(Fold::Concat { .. }) | Class::Source | Class::Hard(_) | Class::Product(_) => return None,
     };
     Some(space.intern(operand))
 }

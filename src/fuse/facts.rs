@@ -2,6 +2,7 @@
 //! each value is.
 
 use super::cost::Model;
+use super::weld::Main;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, Kind, NodeId, Value};
@@ -37,6 +38,8 @@ pub(super) enum Class {
     Hard(Reason),
     Point(Op),
     View(Fold),
+    /// A matrix product or convolution that a kernel can hold.
+    Product(Box<Main>),
 }
 
 #[derive(Debug)]
@@ -62,6 +65,8 @@ pub(super) struct ValueFacts {
     pub uniform: Option<Scalar>,
     /// Read by a node that stays a node, or an output of the graph: must lie in memory, dense.
     pub required: bool,
+    /// The products that read it, with the factor that it is: it must lie in memory, where they can read it.
+    pub factor_of: Vec<(u32, usize)>,
 }
 
 /// Nodes and values by number. Nodes are numbered in topological order; those that no output needs are left out.
@@ -74,8 +79,14 @@ pub(super) struct Facts<'g> {
 }
 
 impl<'g> Facts<'g> {
-    /// `never` gives a reason for nodes that must stay nodes. `Err` holds a node that waits for itself.
-    pub fn new(graph: &'g Graph, model: &Model, never: impl Fn(NodeId) -> Option<Reason>) -> Result<Self, NodeId> {
+    /// `weld` lets kernels hold products; `never` gives a reason for nodes that must stay nodes. `Err` holds a node that waits for
+    /// itself.
+    pub fn new(
+        graph: &'g Graph,
+        model: &Model,
+        weld: bool,
+        never: impl Fn(NodeId) -> Option<Reason>,
+    ) -> Result<Self, NodeId> {
         let order = graph.topological()?;
         let mut live = vec![false; graph.bound()];
         graph.outputs().iter().for_each(|(_, v)| live[v.node.index()] = true);
@@ -87,9 +98,14 @@ impl<'g> Facts<'g> {
         }
         let mut facts = Facts { graph, nodes: Vec::new(), values: Vec::new(), number: vec![u32::MAX; graph.bound()] };
         for id in order.into_iter().filter(|id| live[id.index()]) {
-            facts.push(id, model, never(id));
+            facts.push(id, model, weld, never(id));
         }
         for n in 0..facts.nodes.len() {
+            if let Class::Product(main) = &facts.nodes[n].class {
+                for (slot, factor) in main.factors.iter().enumerate() {
+                    facts.values[factor.value as usize].factor_of.push((n as u32, slot));
+                }
+            }
             if let Class::Hard(_) = facts.nodes[n].class {
                 for slot in 0..facts.nodes[n].operands.len() {
                     let v = facts.nodes[n].operands[slot];
@@ -104,7 +120,7 @@ impl<'g> Facts<'g> {
         Ok(facts)
     }
 
-    fn push(&mut self, id: NodeId, model: &Model, never: Option<Reason>) {
+    fn push(&mut self, id: NodeId, model: &Model, weld: bool, never: Option<Reason>) {
         let node = self.graph.node(id);
         let operands = self.graph.operands(id);
         let n = self.nodes.len() as u32;
@@ -112,7 +128,13 @@ impl<'g> Facts<'g> {
         let class = match never {
             // Inputs and constants compute nothing, so there is nothing to forbid.
             Some(reason) if !matches!(node.kind, Kind::Input | Kind::Constant(_)) => Class::Hard(reason),
-            _ => classify(self.graph, id, &operands),
+            _ => match &node.kind {
+                Kind::Anchor(anchor) if weld => match Main::new(self, self.graph, id, anchor, &operands) {
+                    Ok(main) => Class::Product(Box::new(main)),
+                    Err(reason) => Class::Hard(reason),
+                },
+                _ => classify(self.graph, id, &operands),
+            },
         };
         let first = self.values.len() as u32;
         for (port, output) in node.outputs.iter().enumerate() {
@@ -120,7 +142,15 @@ impl<'g> Facts<'g> {
             let count = output.ty.shape.as_ref().map_or(0.0, |shape| model.count(shape));
             let bytes = output.ty.dtype.map_or(0.0, |t| count * f64::from(t.bits()) / 8.0);
             let uniform = self.graph.constant(value).and_then(|tensor| tensor.uniform());
-            self.values.push(ValueFacts { value, node: n, count, bytes, uniform, required: false });
+            self.values.push(ValueFacts {
+                value,
+                node: n,
+                count,
+                bytes,
+                uniform,
+                required: false,
+                factor_of: Vec::new(),
+            });
         }
         let operands = operands.iter().map(|v| self.of(*v)).collect();
         self.nodes.push(NodeFacts { id, class, operands, first, results: node.outputs.len() as u32 });

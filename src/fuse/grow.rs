@@ -11,6 +11,7 @@ use super::cost::{Model, Work};
 use super::depend::Dependence;
 use super::draft::{Computed, Draft, Sink, backward, forward};
 use super::facts::{Class, Facts, Fold};
+use super::home::Homes;
 use super::index::{MapId, Space};
 use super::pins::Pins;
 use crate::plan::Reason;
@@ -25,18 +26,19 @@ pub(super) struct Growth<'a, 'g> {
     pub facts: &'a Facts<'g>,
     pub model: &'a Model,
     options: &'a Options,
-    pins: &'a Pins,
+    pub pins: &'a Pins,
+    pub homes: Homes,
     cones: Vec<Option<Cone>>,
     pub depend: Dependence,
     pub drafts: Vec<Draft>,
     /// Who wants a value, and at which map.
     wanted: Vec<Vec<(usize, MapId)>>,
     /// Stores that views downstream ask of a value.
-    pending: Vec<Vec<Sink>>,
+    pub pending: Vec<Vec<Sink>>,
     /// Where a value can be read.
     pub places: Vec<Vec<Sink>>,
     /// The units that read a value from memory.
-    readers: Vec<Vec<u32>>,
+    pub readers: Vec<Vec<u32>>,
     /// The unit of each node that stays a node.
     pub units: Vec<Option<u32>>,
     /// The value whose memory a reshaped value shares.
@@ -59,6 +61,7 @@ impl<'a, 'g> Growth<'a, 'g> {
             model,
             options,
             pins,
+            homes: Homes::new(facts, model, pins),
             cones: cones(facts),
             depend: Dependence::default(),
             drafts: Vec::new(),
@@ -75,7 +78,9 @@ impl<'a, 'g> Growth<'a, 'g> {
             match &facts.nodes[n as usize].class {
                 Class::Source => growth.leaves(n),
                 Class::Hard(_) => growth.hard(n),
-                Class::Point(_) | Class::View(Fold::Slice(_) | Fold::Expand | Fold::Repeat(_)) => growth.value(n),
+                Class::Point(_) | Class::Product(_) | Class::View(Fold::Slice(_) | Fold::Expand | Fold::Repeat(_)) => {
+                    growth.value(n);
+                }
                 Class::View(Fold::Reshape | Fold::Transpose(_) | Fold::Concat { .. }) => growth.permutation(n),
             }
         }
@@ -137,7 +142,8 @@ impl<'a, 'g> Growth<'a, 'g> {
     pub fn draft(&mut self, v: u32) -> usize {
         let space = Space::of(self.facts.shape(v));
         let count = self.facts.values[v as usize].count;
-        self.drafts.push(Draft { unit: self.depend.add(), root: v, space, count, ..Draft::default() });
+        let home = self.homes.of(self.facts.values[v as usize].node);
+        self.drafts.push(Draft { unit: self.depend.add(), root: v, space, count, home, ..Draft::default() });
         self.drafts.len() - 1
     }
 
@@ -294,7 +300,7 @@ impl<'a, 'g> Growth<'a, 'g> {
             }
         }
         let blocked = self.pending[v as usize].iter().any(|sink| !self.reaches_operands(n, sink));
-        let sinks = self.collapse(v, dense || blocked);
+        let sinks = self.collapse(v, dense || blocked || self.must_be_dense(v));
         let (up, copied): (Vec<Sink>, Vec<Sink>) = sinks.into_iter().partition(|s| self.reaches_operands(n, s));
         self.places[v as usize] = up.iter().chain(&copied).cloned().collect();
         self.copy(v, &[], copied);
@@ -338,6 +344,9 @@ impl<'a, 'g> Growth<'a, 'g> {
         draft.work = draft.work.plus(work_of(self.facts, n));
         draft.statements += usize::from(matches!(node.class, Class::Point(_)));
         draft.computed.push(Computed { node: n, map, args: args.clone() });
+        if let Class::Product(main) = &node.class {
+            self.hold_product(k, n, map, main);
+        }
         if self.wanted[node.first as usize].iter().any(|(of, _)| self.resolve(*of, MapId(0)).0 == k) {
             let bytes = self.bytes_at(k, node.first, map);
             let draft = &mut self.drafts[k];
@@ -353,7 +362,12 @@ impl<'a, 'g> Growth<'a, 'g> {
 
     /// The maps of a node's operands for its result at `map`; uniform constants need none. `None` if one is not affine.
     pub fn args(&mut self, k: usize, n: u32, map: MapId) -> Option<SmallVec<[Option<MapId>; 3]>> {
-        let operands = &self.facts.nodes[n as usize].operands;
+        let node = &self.facts.nodes[n as usize];
+        let operands = &node.operands;
+        if let Class::Product(_) = node.class {
+            // Its factors are no elements at an index of the kernel.
+            return Some(smallvec::smallvec![None; operands.len()]);
+        }
         let arg = |(slot, operand): (usize, &u32)| match self.facts.values[*operand as usize].uniform {
             Some(_) => Some(None),
             None => backward(self.facts, &mut self.drafts[k].space, n, slot, map).map(Some),
@@ -363,7 +377,7 @@ impl<'a, 'g> Growth<'a, 'g> {
 
     /// Why a kernel can't compute a node, if so.
     fn bar(&mut self, k: usize, n: u32, maps: &[MapId]) -> Option<Reason> {
-        if let Some(reason) = self.pins.apart(n, &self.drafts[k].nodes) {
+        if let Some(reason) = self.pins.apart(n, &self.drafts[k].nodes).or_else(|| self.bar_by_home(k, n, maps)) {
             return Some(reason);
         }
         if maps.iter().any(|map| self.args(k, n, *map).is_none()) {
@@ -393,11 +407,12 @@ impl<'a, 'g> Growth<'a, 'g> {
         let v = self.facts.nodes[n as usize].first;
         let mut wants = self.wants(v);
         self.merge_siblings(v, &mut wants);
-        let bars: Vec<Option<Reason>> = wants.iter().map(|(k, maps)| self.bar(*k, n, maps)).collect();
+        let mut bars: Vec<Option<Reason>> = wants.iter().map(|(k, maps)| self.bar(*k, n, maps)).collect();
+        self.one_host(n, &mut bars);
         let forced: Vec<bool> = wants.iter().map(|(k, _)| self.pins.forces(n, &self.drafts[*k].nodes)).collect();
         let barred: Vec<bool> = bars.iter().map(Option::is_some).collect();
         let mut load = barred.clone();
-        let mut sinks = self.collapse(v, false);
+        let mut sinks = self.collapse(v, self.must_be_dense(v));
         let costs: Vec<(f64, f64)> = wants.iter().map(|want| self.costs(n, want)).collect();
         let mut reasons: Vec<Option<Reason>> = bars;
         if !sinks.is_empty() || load.contains(&true) {
@@ -637,6 +652,7 @@ impl<'a, 'g> Growth<'a, 'g> {
         let fits = x.open + y.open <= self.options.max_loads + 1
             && x.stores.len() + y.stores.len() <= self.options.max_stores
             && x.statements + y.statements <= self.options.max_statements
+            && x.home == y.home
             && !y.nodes.iter().any(|n| self.pins.apart(*n, &x.nodes).is_some());
         if !fits {
             return false;
@@ -669,6 +685,8 @@ impl<'a, 'g> Growth<'a, 'g> {
         draft.open += gone.open.saturating_sub(1);
         draft.bytes += gone.bytes - shared;
         draft.work = draft.work.plus(gone.work);
+        draft.tensor += gone.tensor;
+        draft.product = draft.product.or(gone.product.map(|(n, map)| (n, to(map))));
         self.drafts[b].unit = unit_b;
         self.drafts[b].merged = Some((a, maps));
         true

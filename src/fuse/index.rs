@@ -28,6 +28,8 @@ pub(super) struct MapId(pub u32);
 pub(super) struct Space {
     pub extents: Vec<Dim>,
     maps: Vec<IndexMap>,
+    /// An iterator that may not be cut: the columns of the kernel's product.
+    pub whole: Option<u32>,
 }
 
 impl Expr {
@@ -134,6 +136,9 @@ impl Space {
 
     /// Cuts iterator `i` in two, the inner of extent `f`, which must divide it, and rewrites every map and the expressions `held`.
     fn split<'e>(&mut self, i: u32, f: &Dim, held: impl Iterator<Item = &'e mut Expr>) -> Option<u32> {
+        if self.whole == Some(i) {
+            return None;
+        }
         let outer = self.extents[i as usize].div_exact(f)?;
         let lo = self.extents.len() as u32;
         self.extents[i as usize] = outer;
@@ -265,6 +270,18 @@ impl Space {
         (all && left.is_empty() && index.offset.is(0) && shape.count() == Ok(reach)).then_some(order)
     }
 
+    /// The iterator of the last axis of a tensor that a map indexes, each element once, if that axis has exactly one; `Some(None)` if it has one element.
+    pub fn columns(&self, map: &[Expr], shape: &Shape) -> Option<Option<u32>> {
+        let order = self.bijection(map, shape)?;
+        match shape.last() {
+            Some(n) if !n.is(1) => {
+                let innermost = order.into_iter().find(|i| !self.extents[*i as usize].is(1))?;
+                (self.extents[innermost as usize] == *n).then_some(Some(innermost))
+            }
+            _ => Some(None),
+        }
+    }
+
     /// The access of a dense tensor of shape `shape` at `map`: one stride an iterator.
     pub fn access(&self, map: &[Expr], shape: &Shape) -> Result<Access, DimError> {
         let index = linear(map, shape)?;
@@ -296,6 +313,7 @@ impl Space {
         if a < mine.len() || b < theirs.len() {
             return None;
         }
+        self.whole = self.whole.or(other.whole.map(|i| rename[i as usize]));
         let renamed = |mut map: IndexMap| {
             for expr in &mut map {
                 expr.terms.iter_mut().for_each(|t| t.0 = rename[t.0 as usize]);

@@ -6,7 +6,8 @@ use super::draft::{Draft, forward};
 use super::facts::{Class, Facts};
 use super::grow::Growth;
 use super::index::MapId;
-use crate::plan::{Access, Arg, Broadcast, BufferId, Kernel, Load, Schedule, Stmt, Store};
+use super::weld::Main;
+use crate::plan::{Access, Arg, Broadcast, BufferId, Kernel, Load, Operand, Product, Schedule, Stmt, Store};
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 
@@ -33,6 +34,7 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         let (index, at) = forward(facts, space, v, map, sink)?;
         Some((space.intern(index), at))
     };
+    let main = growth.product_of(draft);
     let loads: Vec<_> = draft.loads.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     let stores: Vec<_> = draft.stores.iter().map(|(v, map, at)| index(*v, *map, *at, &mut space)).collect();
     let access = |place: &Option<(MapId, u32)>| {
@@ -50,6 +52,10 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
         broadcasts: Vec::new(),
         schedule: Schedule::default(),
     };
+    // The result of the product, as if it were stored: what orders the kernel's axes.
+    let result = draft
+        .product
+        .and_then(|(n, map)| space.access(space.map(map), facts.shape(facts.nodes[n as usize].first)).ok());
     let mut l = Lowering { facts, growth, buffers, known: HashMap::new(), kernel };
     draft.computed.sort_by_key(|c| (c.node, c.map));
     draft.computed.dedup_by_key(|c| (c.node, c.map));
@@ -74,8 +80,9 @@ pub(super) fn lower(growth: &Growth, draft: &mut Draft, number: usize, buffers: 
             }
         }
     }
+    l.kernel.product = main.and_then(|(n, main)| l.product(n, main));
     let nodes: BTreeSet<u32> = draft.nodes.iter().copied().collect();
-    l.finish(number, nodes, growth.model)
+    l.finish(number, nodes, growth.model, main.map_or("", |(_, main)| main.name()), result)
 }
 
 impl Lowering<'_, '_> {
@@ -102,6 +109,10 @@ impl Lowering<'_, '_> {
 
     fn statement(&mut self, c: &super::draft::Computed) {
         let node = &self.facts.nodes[c.node as usize];
+        if let Class::Product(_) = node.class {
+            self.known.insert((node.first, c.map), Arg::Product);
+            return;
+        }
         let args: Option<SmallVec<[Arg; 4]>> =
             node.operands.iter().zip(&c.args).map(|(v, map)| self.arg(*v, *map)).collect();
         let Some(args) = args else { return };
@@ -116,7 +127,29 @@ impl Lowering<'_, '_> {
         self.known.insert((node.first, c.map), arg);
     }
 
-    fn finish(mut self, number: usize, nodes: BTreeSet<u32>, model: &Model) -> Kernel {
+    /// The main loop, its factors being read where they lie.
+    fn product(&self, n: u32, main: &Main) -> Option<Box<Product>> {
+        let sinks = [self.growth.factor_place(main, 0)?, self.growth.factor_place(main, 1)?];
+        let access = |slot: usize| main.factors[slot].access(self.facts, sinks[slot]);
+        let operand =
+            |slot: usize| Operand { buffer: (self.buffers)(sinks[slot].target), dtype: main.factors[slot].dtype };
+        Some(Box::new(Product {
+            name: self.facts.label(n).into(),
+            a: operand(0),
+            b: operand(1),
+            accumulator: main.accumulator,
+            contraction: main.contraction(&access(0)?, &access(1)?)?,
+        }))
+    }
+
+    fn finish(
+        mut self,
+        number: usize,
+        nodes: BTreeSet<u32>,
+        model: &Model,
+        main: &str,
+        result: Option<Access>,
+    ) -> Kernel {
         for n in &nodes {
             for origin in &self.facts.graph.node(self.facts.nodes[*n as usize].id).origin {
                 if !self.kernel.origin.contains(origin) {
@@ -133,20 +166,23 @@ impl Lowering<'_, '_> {
                 }
             }
         }
-        self.kernel.name = name(&self.kernel, number);
-        coalesce(&mut self.kernel, model);
+        self.kernel.name = name(&self.kernel, main, number);
+        coalesce(&mut self.kernel, model, result);
         self.kernel
     }
 }
 
-/// `pw_dequantize_silu_quantize_3`: the ops in order, those in the middle left out where there are many.
-fn name(kernel: &Kernel, number: usize) -> String {
+/// `pw_conv_dequantize_silu_3`: the product if it holds one, the ops in order, those in the middle left out where there are many.
+fn name(kernel: &Kernel, main: &str, number: usize) -> String {
     const SHOWN: usize = 4;
     let clean = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(24).collect()
     };
     let mut ops: Vec<String> = kernel.body.iter().map(|s| clean(s.op.name())).collect();
     ops.dedup();
+    if !main.is_empty() {
+        ops.insert(0, main.into());
+    }
     if ops.is_empty() {
         return format!("pw_copy_{number}");
     }

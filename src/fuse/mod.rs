@@ -3,7 +3,7 @@
 //!
 //! The work in one sentence a file: `facts` says what each node is to fusion; `grow` puts kernels together from the outputs
 //! toward the inputs, asking `cost` what is cheaper, `cone` what a value takes to compute again and `depend` whether a
-//! cycle would close; `index` keeps the affine map of every value through views; `lower` and `coalesce` write each kernel down;
+//! cycle would close; `weld` says what a product reads and `home` which product each op follows; `index` keeps the affine map of every value through views; `lower` and `coalesce` write each kernel down;
 //! `assemble` orders the steps; `decide` explains.
 //!
 //! **No cycle, by construction.** A kernel is a unit of a dependence graph with the nodes that stay nodes. An edge is added only when a
@@ -19,12 +19,15 @@ mod depend;
 mod draft;
 mod facts;
 mod grow;
+mod home;
+mod host;
 mod index;
 mod lower;
 mod pins;
 mod split;
 mod taps;
 mod unfused;
+mod weld;
 
 pub use split::split;
 pub use unfused::unfused;
@@ -53,6 +56,8 @@ pub struct Options {
     pub failed: Vec<Failed>,
     /// Nodes that no kernel may compute, each with what the compiler said of it; see [`split`].
     pub never: Vec<(NodeId, String)>,
+    /// Let kernels hold a matrix product or convolution each. Convolutions must have been prepared by the passes' option of that name.
+    pub weld: bool,
     /// The GPU whose figures decide what is cheaper.
     pub target: Target,
     /// Sizes of symbols, for costing only.
@@ -85,6 +90,7 @@ impl Default for Options {
             taps: Vec::new(),
             failed: Vec::new(),
             never: Vec::new(),
+            weld: false,
             target: Target::of(Arch::SM_90),
             bindings: Bindings::new(),
             unbound: 32,
@@ -136,7 +142,7 @@ pub fn fuse(graph: &Graph, options: &Options) -> Result<Plan, FuseError> {
     let cycle = |id| FuseError::Cycle { node: graph.node(id).label().into() };
     let never: BTreeMap<NodeId, &str> = options.never.iter().map(|(id, error)| (*id, error.as_str())).collect();
     let never = |id| never.get(&id).map(|error| Reason::CompileFailed { error: (*error).into() });
-    let facts = Facts::new(graph, &model, never).map_err(cycle)?;
+    let facts = Facts::new(graph, &model, options.weld, never).map_err(cycle)?;
     let pins = Pins::new(&facts, options)?;
     let mut growth = Growth::run(&facts, &model, options, &pins);
     for tap in &pins.taps {

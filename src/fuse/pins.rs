@@ -93,6 +93,11 @@ impl Pins {
         others.iter().find(|(other, _)| nodes.contains(other)).map(|(_, reason)| reason.clone())
     }
 
+    /// Whether the edge between two nodes must be fused.
+    pub fn forces_edge(&self, producer: u32, consumer: u32) -> bool {
+        self.forced.get(&producer).is_some_and(|consumers| consumers.contains(&consumer))
+    }
+
     /// Whether node `n` must be computed in a kernel that holds `nodes`.
     pub fn forces(&self, n: u32, nodes: &HashSet<u32>) -> bool {
         self.forced.get(&n).is_some_and(|consumers| consumers.iter().any(|c| nodes.contains(c)))
@@ -101,7 +106,7 @@ impl Pins {
 
 /// The nodes on ways from `from` to `to` through nodes that kernels compute, `from` left out; `None` if there is no way.
 fn between(facts: &Facts, from: &[u32], to: &[u32]) -> Option<Vec<u32>> {
-    let soft = |n: u32| matches!(facts.nodes[n as usize].class, Class::Point(_) | Class::View(_));
+    let soft = |n: u32| matches!(facts.nodes[n as usize].class, Class::Point(_) | Class::View(_) | Class::Product(_));
     let end = to.iter().copied().max()?;
     let operands = |n: u32| facts.nodes[n as usize].operands.iter().map(|v| facts.values[*v as usize].node);
     // Ways out of `from`, then back from `to` along them.

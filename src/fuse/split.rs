@@ -35,7 +35,7 @@ pub fn split(graph: &Graph, options: &Options, plan: &Plan, kernel: &str, error:
 fn cheapest_cut(graph: &Graph, edges: &[(Value, NodeId)], options: &Options) -> Option<Vec<(Value, NodeId)>> {
     let model = Model::new(&options.target, &options.bindings, options.unbound);
     let members: BTreeSet<NodeId> = edges.iter().flat_map(|(v, consumer)| [v.node, *consumer]).collect();
-    let computes = |id: &NodeId| matches!(graph.node(*id).kind, Kind::Pointwise(_));
+    let computes = |id: &NodeId| matches!(graph.node(*id).kind, Kind::Pointwise(_) | Kind::Anchor(_));
     let order = graph.topological().ok()?;
     let ops: Vec<NodeId> = order.into_iter().filter(|id| members.contains(id) && computes(id)).collect();
     let place: BTreeMap<NodeId, usize> = ops.iter().enumerate().map(|(i, id)| (*id, i)).collect();

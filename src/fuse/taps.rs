@@ -71,8 +71,9 @@ impl Growth<'_, '_> {
         let mut todo = vec![(v, Space::IDENTITY)];
         while let Some((u, map)) = todo.pop() {
             let n = self.facts.values[u as usize].node;
-            let Some(args) = self.args(k, n, map) else {
-                // Its index is not affine here: it must lie in memory first.
+            let product = matches!(self.facts.nodes[n as usize].class, Class::Product(_));
+            let Some(args) = self.args(k, n, map).filter(|_| !product) else {
+                // Its index is not affine here, or it is not computed twice: it must lie in memory first.
                 self.tap(u);
                 self.read_tapped(k, u, map);
                 continue;

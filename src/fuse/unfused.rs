@@ -12,7 +12,7 @@ use crate::plan::{Moved, moved_for};
 pub fn unfused(graph: &Graph, options: &Options) -> Result<Moved, DimError> {
     let model = Model::new(&options.target, &options.bindings, options.unbound);
     let mut moved = Moved::default();
-    let Ok(facts) = Facts::new(graph, &model, |_| None) else { return Ok(moved) };
+    let Ok(facts) = Facts::new(graph, &model, options.weld, |_| None) else { return Ok(moved) };
     for node in &facts.nodes {
         let result = facts.shape(node.first);
         match &node.class {
@@ -26,7 +26,7 @@ pub fn unfused(graph: &Graph, options: &Options) -> Result<Moved, DimError> {
                 let dtype = facts.dtype(node.first);
                 moved.add_apart(dtype, &result.count()?, moved_for(u64::from(dtype.bits()).div_ceil(8), &stride))?;
             }
-            Class::Point(_) | Class::View(_) => {
+            Class::Point(_) | Class::View(_) | Class::Product(_) => {
                 let mut operands = node.operands.clone();
                 operands.sort_unstable();
                 operands.dedup();

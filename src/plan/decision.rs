@@ -52,6 +52,15 @@ pub enum Reason {
     Cost { fused_ns: f64, cut_ns: f64, why: String },
     /// The iteration spaces differ and neither broadcasts to the other.
     Domains { from: String, to: String },
+    /// The consumer multiplies it: a product reads its factors from memory.
+    Factor { product: String },
+    /// Both ends follow a product of their own, and a kernel holds one: the consumer stays with `product`, which saves `saved_ns`; with `other`
+    /// it would save `other_ns`.
+    OtherProduct { product: String, other: String, saved_ns: f64, other_ns: f64 },
+    /// The consumer does not walk the result of the product each element once, so it can't be part of its epilogue.
+    EpilogueEnds { product: String },
+    /// No kernel of pointweld's computes this product or convolution.
+    NoTemplate { node: String, why: String },
     /// The group has reached the limit of what one kernel may hold.
     TooLarge { what: String, limit: usize },
     /// The user asked for it.
@@ -78,6 +87,17 @@ impl fmt::Display for Reason {
                 write!(f, "{why}: fused {fused_ns:.0} ns, cut {cut_ns:.0} ns")
             }
             Reason::Domains { from, to } => write!(f, "the iteration spaces {from} and {to} differ"),
+            Reason::Factor { product } => write!(f, "{} reads its factors from memory", Shown(product)),
+            Reason::OtherProduct { product, other, saved_ns, other_ns } => write!(
+                f,
+                "one kernel holds one product: with {} fusing saves {saved_ns:.0} ns, with {} {other_ns:.0} ns",
+                Shown(product),
+                Shown(other)
+            ),
+            Reason::EpilogueEnds { product } => {
+                write!(f, "it does not walk the result of {} each element once", Shown(product))
+            }
+            Reason::NoTemplate { node, why } => write!(f, "no kernel computes {}: {why}", Shown(node)),
             Reason::TooLarge { what, limit } => write!(f, "one kernel holds at most {limit} {what}"),
             Reason::KeptApart => f.write_str("kept apart on request"),
             Reason::CompileFailed { error } => write!(f, "the fused kernel failed to compile: {}", Shown(error)),

@@ -173,7 +173,7 @@ impl Kernel {
     pub fn arg_dtype(&self, arg: Arg) -> DType {
         match arg {
             Arg::Load(i) => self.loads[i as usize].dtype,
-            Arg::Product => self.product.as_ref().map_or(DType::F32, |product| product.accumulator),
+            Arg::Product => self.product.as_ref().map_or(DType::F32, |product| product.dtype()),
             Arg::Stmt(i) => self.body[i as usize].dtype,
             Arg::Const(scalar) => scalar.dtype(),
         }

@@ -1,6 +1,6 @@
 //! The main loop of a welded kernel: a matrix product or a convolution whose accumulators the kernel's body reads.
 
-use super::{Access, BufferId};
+use super::{Access, BufferId, layout};
 use crate::anchor::Conv;
 use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
@@ -55,6 +55,14 @@ pub enum Contraction {
     },
 }
 
+impl Product {
+    /// The type of the result in the graph: the accumulator's for codes, the factors' for floats. As with a statement, a float is
+    /// rounded to it where it is stored or cast and not before.
+    pub fn dtype(&self) -> DType {
+        if self.accumulator.is_float() { self.a.dtype } else { self.accumulator }
+    }
+}
+
 impl Contraction {
     /// Rows of the result: the product of its outer axes.
     pub fn rows(&self) -> Result<Dim, DimError> {
@@ -80,6 +88,32 @@ impl Contraction {
             Contraction::Conv { channels, conv, .. } => {
                 let taps = conv.kernel.iter().try_fold(Dim::ONE, |n, d| n.mul(&Dim::from(*d)))?;
                 channels.floor_div(&Dim::from(conv.groups))?.mul(&taps)
+            }
+        }
+    }
+
+    /// The extents that each factor is read over, and how: (batch…, m, k) and (batch…, k, n), or the axes of the input and of the weights.
+    pub fn accesses(&self) -> Result<[(Vec<Dim>, Access); 2], DimError> {
+        match self {
+            Contraction::Matrix { batch, m, n, k, a, b } => {
+                let over = |inner: [&Dim; 2]| batch.iter().chain(inner).cloned().collect();
+                Ok([(over([m, k]), a.clone()), (over([k, n]), b.clone())])
+            }
+            Contraction::Conv { images, input, channels, first, pitch, filters, conv, .. } => {
+                let mut x = vec![images.clone()];
+                x.extend(input.iter().cloned());
+                let mut places = layout::row_major(&x)?;
+                for stride in &mut places {
+                    *stride = stride.mul(pitch)?;
+                }
+                places.push(Dim::ONE);
+                x.push(channels.clone());
+                let mut w = vec![filters.clone()];
+                w.extend(conv.kernel.iter().map(|n| Dim::from(*n)));
+                w.push(channels.floor_div(&Dim::from(conv.groups))?);
+                let strides = layout::row_major(&w)?;
+                let dense = Access { offset: Dim::ZERO, strides };
+                Ok([(x, Access { offset: first.clone(), strides: places }), (w, dense)])
             }
         }
     }

@@ -61,13 +61,24 @@ impl Column {
 
     /// A tensor of the numbers, each stored as [`Scalar::new`] stores it.
     pub fn into_tensor(self, dtype: DType, sizes: &[usize]) -> Result<Tensor, NodeError> {
-        let n = match &self {
-            Column::Float(x) => x.len(),
-            Column::Int(x) => x.len(),
-        };
-        let mut bytes = vec![0; n * loose_bytes(dtype)];
+        let mut bytes = vec![0; self.len() * loose_bytes(dtype)];
         self.write(dtype, &mut bytes);
         from_loose(dtype, sizes, bytes)
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Float(x) => x.len(),
+            Column::Int(x) => x.len(),
+        }
+    }
+
+    /// `n` numbers from `start` on.
+    pub fn part(&self, start: usize, n: usize) -> Column {
+        match self {
+            Column::Float(x) => Column::Float(x[start..start + n].to_vec()),
+            Column::Int(x) => Column::Int(x[start..start + n].to_vec()),
+        }
     }
 
     pub fn get(&self, i: usize) -> Number {
@@ -92,7 +103,7 @@ impl Column {
     }
 
     /// Rounds each number to a type.
-    fn round(&mut self, dtype: DType) {
+    pub fn round(&mut self, dtype: DType) {
         match (self, dtype) {
             (Column::Float(_), DType::F64) => {}
             (Column::Float(x), DType::F32) => x.iter_mut().for_each(|x| *x = f64::from(*x as f32)),

@@ -79,6 +79,8 @@ pub enum KernelError {
     NotWritable { name: String },
     #[error("statement {stmt} uses {arg}, which is not computed before it")]
     Order { stmt: usize, arg: String },
+    #[error("its product gives {sums} sums for a domain of {count}")]
+    Product { sums: usize, count: usize },
     #[error("node {0:?} of the plan is not in the graph")]
     NoNode(crate::graph::NodeId),
     #[error(transparent)]

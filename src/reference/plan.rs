@@ -4,10 +4,11 @@ use super::column::{Column, Rounding};
 use super::memory::Memory;
 use super::node::{self, Context};
 use super::strided::{CHUNK, loose_bytes};
-use super::{KernelError, Options, ReferenceError, bind, body};
-use crate::dim::Bindings;
+use super::{KernelError, NodeError, Options, ReferenceError, anchor, bind, body};
+use crate::dim::{Bindings, Dim};
 use crate::graph::{Graph, NodeId, Type};
-use crate::plan::{BufferId, Kernel, Plan, Role, Step};
+use crate::plan::{Access, BufferId, Kernel, Operand, Plan, Product, Role, Step};
+use crate::shape::Shape;
 use crate::tensor::{self, Tensor};
 use rayon::prelude::*;
 
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 ///
 /// Every load and store is checked to lie within its buffer, every element to be written once before it is read, and no
 /// element twice. Under [`Rounding::EachStatement`] the result is [`run_graph`](super::run_graph)'s bit for bit (but for NaN's
-/// bits).
+/// bits, and for sums of products of floats, whose order is open).
 pub fn run_plan<N: AsRef<str>>(
     plan: &Plan,
     graph: &Graph,
@@ -99,6 +100,13 @@ impl<'a> Run<'a> {
         for store in &kernel.stores {
             stores.push(self.memory.resolve(store.buffer, store.dtype, &store.access, &domain, bindings)?);
         }
+        let sums = match &kernel.product {
+            Some(product) => Some(self.accumulators(product, mode)?),
+            None => None,
+        };
+        if let Some(sums) = sums.as_ref().filter(|sums| sums.len() != count) {
+            return Err(KernelError::Product { sums: sums.len(), count });
+        }
         // Everything is computed before anything is stored, so a kernel can't see its own results.
         let compute = |chunk: usize| {
             let start = chunk * CHUNK;
@@ -108,7 +116,8 @@ impl<'a> Run<'a> {
                 walk.runs(start, n, |run| column.read(tensor, run));
                 column
             };
-            let columns: Vec<Column> = kernel.loads.iter().zip(&loads).map(read).collect();
+            let mut columns: Vec<Column> = kernel.loads.iter().zip(&loads).map(read).collect();
+            columns.extend(sums.as_ref().map(|sums| sums.part(start, n)));
             let stored = body::columns(kernel, &columns, n, mode);
             let bytes = kernel.stores.iter().zip(&stored).map(|(store, column)| {
                 let mut bytes = vec![0u8; n * loose_bytes(store.dtype)];
@@ -123,6 +132,25 @@ impl<'a> Run<'a> {
             self.memory.write(store.buffer, resolved, bytes, CHUNK, &self.bindings)?;
         }
         Ok(())
+    }
+
+    /// The accumulators of a product, in the row-major order of its result: exact for codes; for floats summed in f64, or as the graph's
+    /// node sums them where each statement is rounded.
+    fn accumulators(&self, product: &Product, mode: Rounding) -> Result<Column, KernelError> {
+        let [a, b] = product.contraction.accesses()?;
+        let gather = |factor: &Operand, (over, access): (Vec<Dim>, Access)| {
+            let sizes = Shape(over).eval(&self.bindings)?;
+            let resolved = self.memory.resolve(factor.buffer, factor.dtype, &access, &sizes, &self.bindings)?;
+            let whole = self.memory.read(factor.buffer, &resolved)?;
+            Ok::<Tensor, KernelError>(resolved.walk.copy(&whole, &sizes).map_err(NodeError::from)?)
+        };
+        let (a, b) = (gather(&product.a, a)?, gather(&product.b, b)?);
+        let cx = Context { bindings: &self.bindings, limit: self.options.tensor_limit };
+        let mut sums = anchor::accumulators(&product.contraction, &a, &b, mode == Rounding::Exact, &cx)?;
+        if mode == Rounding::EachStatement {
+            sums.round(product.dtype());
+        }
+        Ok(sums)
     }
 
     fn node(&mut self, id: NodeId, inputs: &[BufferId], outputs: &[BufferId]) -> Result<(), ReferenceError> {

@@ -3,6 +3,9 @@
 #[path = "../common/random_graph.rs"]
 mod random_graph;
 
+#[path = "../common/random_convnet.rs"]
+mod random_convnet;
+
 mod decisions;
 mod goldens;
 mod graphs;
@@ -10,3 +13,4 @@ mod models;
 mod pins;
 mod random;
 mod size;
+mod weld;

@@ -9,6 +9,7 @@ pub(super) mod gemm;
 pub(super) mod matmul;
 pub(super) mod window;
 
+pub(super) use codes::accumulators;
 pub(super) use conv::{conv, conv_transpose};
 
 use super::NodeError;
