@@ -31,6 +31,14 @@ bench: nvrtc disassembler models ## Measure planning, compiling and the CPU side
 gpu-bundle: ## Gather in out/gpu what benches/gpu.sh runs on a machine with a GPU and no Rust.
 	scripts/gpu_bundle.sh
 
+.PHONY: bench-quant
+bench-quant: ## Measure quantized models beside ONNX Runtime's: YOLO, SiLU apart and fused, orientation, digits.
+	python3 scripts/fetch_models.py permissive benches images
+	python3 -m venv .cache/venv
+	.cache/venv/bin/pip install --quiet --disable-pip-version-check -r benches/quant-requirements.txt
+	cargo build --release --locked --quiet
+	.cache/venv/bin/python benches/quant.py target/release/pointweld
+
 .PHONY: nvrtc
 nvrtc: ## Fetch the CUDA run-time compiler into .cache/nvrtc (pinned, 58 MB).
 	@scripts/fetch_nvrtc.sh

@@ -23,8 +23,8 @@ const FLOORS: &[&[&str]] = &[
     &["reference", "onnx", "ptx", "expr", "demo", "data"],
     &["passes"],
     // From a graph to a plan, and from a plan to text, machine code and words.
-    &["fuse", "schedule", "emit", "compile"],
-    &["report", "runtime", "quant"],
+    &["fuse", "schedule", "emit", "compile", "quant"],
+    &["report", "runtime"],
     &["prove"],
     // All stages in order.
     &["compiler"],

@@ -5,6 +5,7 @@ use clap_complete::Shell;
 use std::path::PathBuf;
 
 use super::data::DataArgs;
+use super::sensitivity::SensitivityArgs;
 use crate::quant::Calibrator;
 use crate::target::Arch;
 
@@ -55,6 +56,14 @@ Examples:
   pointweld run model.onnx --random 7 -o out          # random inputs of the model's shapes
   pointweld run model.onnx --input images=x.npy -o out --device cuda")]
     Run(RunArgs),
+    /// Measure what each group of a float model loses on INT8 codes, and choose which to leave in float
+    #[command(after_help = "\
+Examples:
+  pointweld sensitivity model.onnx --data images --preprocess yolo --held-out 0.4 --html sensitivity.html
+  pointweld sensitivity model.onnx --data images --target-db 34 -o mixed.onnx   # as few groups in float as reach it
+  pointweld sensitivity model.onnx --data images --keep-float 5 -o mixed.onnx
+  pointweld sensitivity model.onnx --data images --replace silu=hardswish")]
+    Sensitivity(Box<SensitivityArgs>),
     /// Generate a kernel from one line of text
     #[command(after_help = "\
 Examples:
@@ -262,6 +271,9 @@ pub struct QuantizeArgs {
     /// Where to write ranges, scales and histograms (default: calibration.json beside the model written)
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
+    /// Write a page (or, to a .json file, data) with each tensor's range, histogram, codes and calibrators, and what to look at
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub data: DataArgs,
 }
@@ -314,7 +326,7 @@ pub struct CacheArgs {
     pub clear: bool,
 }
 
-fn binding(text: &str) -> Result<(String, u64), String> {
+pub(super) fn binding(text: &str) -> Result<(String, u64), String> {
     let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, such as batch=8")?;
     let size = size.parse().map_err(|_| format!("{size:?} is not a size"))?;
     Ok((name.to_string(), size))
@@ -329,7 +341,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-fn calibrator(text: &str) -> Result<Calibrator, String> {
+pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
     let percentile = |p: &str| p.parse().ok().filter(|p| (50.0..=100.0).contains(p)).map(Calibrator::Percentile);
     match text.split_once('=').unwrap_or((text, "")) {
         ("minmax", "") => Ok(Calibrator::MinMax),

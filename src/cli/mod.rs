@@ -8,7 +8,7 @@ mod args;
 mod bench;
 mod cache;
 mod compile;
-pub mod data;
+mod data;
 mod demo;
 mod doctor;
 mod emit;
@@ -17,6 +17,7 @@ mod ops;
 mod output;
 mod quantize;
 mod run;
+mod sensitivity;
 mod source;
 mod verify;
 
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Compile(args) => compile::run(&args, json),
         Command::Explain(args) => explain::run(&args, json),
+        Command::Sensitivity(args) => sensitivity::run(&args, json),
         Command::Run(args) => run::run(&args, json),
         Command::Emit(args) => emit::run(&args, json),
         Command::Verify(args) => verify::run(&args, json),

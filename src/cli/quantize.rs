@@ -7,7 +7,8 @@ use crate::dim::Bindings;
 use crate::dtype::DType;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
-use crate::quant::{self, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry};
+use crate::quant::{self, Audit, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry};
+use crate::report::pages;
 use std::io::Write;
 use std::path::Path;
 
@@ -35,6 +36,10 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     if !json {
         warnings.iter().for_each(output::warn);
     }
+    if let Some(path) = &args.report {
+        let audit = quant::audit(&quantizer.graph, &quantizer.placement, &record.observation, &scheme);
+        report(&audit, path)?;
+    }
     let summary = Summary::new(&quantizer, &scheme, &record.observation, warnings);
     quantizer.write(&scheme, &args.out).map_err(Failure::input)?;
     (record.choice, record.scheme) = (Some(choice), Some(scheme));
@@ -43,7 +48,7 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     summary.print(&args.out, &calibration, json)
 }
 
-fn codes(arg: ActivationsArg) -> Codes {
+pub(super) fn codes(arg: ActivationsArg) -> Codes {
     match arg {
         ActivationsArg::U8 => Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric },
         ActivationsArg::I8 => Codes { dtype: DType::I8, symmetry: Symmetry::Symmetric },
@@ -51,11 +56,21 @@ fn codes(arg: ActivationsArg) -> Codes {
     }
 }
 
-fn observe(quantizer: &Quantizer, samples: &Samples) -> Result<Observation, Failure> {
+/// The calibration run, under a progress bar.
+pub(super) fn observe(quantizer: &Quantizer, samples: &Samples) -> Result<Observation, Failure> {
     let bar = output::progress(samples.feeds(), "calibrating");
     let seen = quantizer.observe(samples, || bar.inc(1)).map_err(Failure::input)?;
     bar.finish_and_clear();
     Ok(seen)
+}
+
+/// Writes the report: JSON where the file's name says so, else a page.
+fn report(audit: &Audit, path: &Path) -> Result<(), Failure> {
+    let text = match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
+        true => serde_json::to_string_pretty(audit)?,
+        false => pages::quantization(audit).map_err(Failure::machine)?,
+    };
+    Ok(std::fs::write(path, text)?)
 }
 
 fn summary_of_shard(record: &Record, path: &Path, json: bool) -> Result<(), Failure> {

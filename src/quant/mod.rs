@@ -4,6 +4,7 @@
 //! leaves its registers. [`place()`] says where codes go, [`Observation`] what these tensors hold, [`choose()`] which scales they get,
 //! and [`simulate()`] makes the graph that computes what the quantized model does.
 
+mod audit;
 mod calibrate;
 mod choose;
 mod group;
@@ -13,9 +14,11 @@ mod place;
 mod quantizer;
 mod record;
 mod scheme;
+pub mod sensitivity;
 mod simulate;
 mod write;
 
+pub use audit::{ActivationAudit, Advice, Audit, WeightAudit, audit};
 pub use calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, mean_squared_error, sqnr_db};
 pub use choose::{Choice, Unseen, choose};
 pub use group::{Group, groups, macs};

@@ -2,6 +2,7 @@
 
 use super::node::{self, Context};
 use super::{NodeError, Options, ReferenceError, bind};
+use crate::dim::Bindings;
 use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -45,12 +46,28 @@ pub fn run_values<N: AsRef<str>>(
     options: &Options,
     tap: &mut dyn FnMut(Value, Tensor) -> Tensor,
 ) -> Result<Vec<Tensor>, ReferenceError> {
+    resume_values(graph, inputs, &|_| None, values, options, tap)
+}
+
+/// The results of a node that are known already, in slot order.
+pub type Known<'k> = dyn Fn(NodeId) -> Option<&'k [Tensor]> + 'k;
+
+/// As [`run_values`], but the nodes whose results are `known` are not executed, nor what only they need: a run of a graph that
+/// differs from another one in a few places begins at these.
+pub fn resume_values<N: AsRef<str>>(
+    graph: &Graph,
+    inputs: &[(N, Tensor)],
+    known: &Known,
+    values: &[Value],
+    options: &Options,
+    tap: &mut dyn FnMut(Value, Tensor) -> Tensor,
+) -> Result<Vec<Tensor>, ReferenceError> {
     let order = graph.topological().map_err(|id| ReferenceError::Cycle { node: label(graph, id) })?;
     let mut bindings = options.bindings.clone();
     let declared: Vec<(&str, &Type)> =
         graph.inputs().iter().map(|id| (graph.value_name(id.value()), graph.ty(id.value()))).collect();
     let given = bind::inputs(&declared, inputs, &mut bindings)?;
-    let mut results = Results::new(graph, &order, values);
+    let mut results = Results::new(graph, &order, values, known);
     for (id, tensor) in graph.inputs().iter().zip(given) {
         results.keep(*id, vec![tensor], tap);
     }
@@ -59,15 +76,17 @@ pub fn run_values<N: AsRef<str>>(
         if matches!(node.kind, Kind::Input) || !results.needed[id.index()] {
             continue;
         }
+        if let Some(tensors) = known(id) {
+            check(node, tensors, &mut bindings)?;
+            results.keep(id, tensors.to_vec(), &mut |_, tensor| tensor);
+            continue;
+        }
         let failed = |source| ReferenceError::Node { node: label(graph, id), kind: node.kind.to_string(), source };
         let missing = || failed(NodeError::Invalid("an operand names a result that its node has not".into()));
         let operands: Option<Vec<Tensor>> = graph.operands(id).iter().map(|value| results.take(*value)).collect();
         let cx = Context { bindings: &bindings, limit: options.tensor_limit };
         let tensors = node::execute(node, &operands.ok_or_else(missing)?, &cx).map_err(failed)?;
-        for (output, tensor) in node.outputs.iter().zip(&tensors) {
-            let checked = bind::bind(&output.ty, tensor, &mut bindings);
-            checked.map_err(|m| m.of_result(node.label(), &output.name, &output.ty, tensor))?;
-        }
+        check(node, &tensors, &mut bindings)?;
         results.keep(id, tensors, tap);
     }
     let output = |value: &Value| {
@@ -75,6 +94,15 @@ pub fn run_values<N: AsRef<str>>(
         results.take(*value).ok_or_else(missing)
     };
     values.iter().map(output).collect()
+}
+
+/// Checks results against the types that the graph declares for them.
+fn check(node: &Node, tensors: &[Tensor], bindings: &mut Bindings) -> Result<(), ReferenceError> {
+    for (output, tensor) in node.outputs.iter().zip(tensors) {
+        let checked = bind::bind(&output.ty, tensor, bindings);
+        checked.map_err(|m| m.of_result(node.label(), &output.name, &output.ty, tensor))?;
+    }
+    Ok(())
 }
 
 /// What has been computed and is still to be used, by node and port.
@@ -85,8 +113,8 @@ struct Results {
 }
 
 impl Results {
-    /// Counts the uses of each value by the nodes that `wanted` needs.
-    fn new(graph: &Graph, order: &[NodeId], wanted: &[Value]) -> Results {
+    /// Counts the uses of each value by the nodes that `wanted` needs executed.
+    fn new(graph: &Graph, order: &[NodeId], wanted: &[Value], known: &Known) -> Results {
         let bound = graph.bound();
         let mut results = Results {
             needed: vec![false; bound],
@@ -95,7 +123,7 @@ impl Results {
         };
         wanted.iter().for_each(|value| results.count(*value));
         for id in order.iter().rev().filter(|id| !matches!(graph.node(**id).kind, Kind::Input)) {
-            if results.needed[id.index()] {
+            if results.needed[id.index()] && known(*id).is_none() {
                 graph.operands(*id).iter().for_each(|value| results.count(*value));
             }
         }

@@ -2,7 +2,8 @@
 //! lie from the exact result.
 //!
 //! * [`run_graph`] executes node by node; each result is rounded to its type, as [`Op::eval`](crate::op::Op::eval) says.
-//!   [`tap_graph`] shows every value on its way, and [`run_values`] computes some values only.
+//!   [`tap_graph`] shows every value on its way, [`run_values`] computes some values only, and [`resume_values`] only what
+//!   differs from an earlier run.
 //! * [`run_plan`] executes each kernel's body over its domain through its accesses, and checks on the way what a plan
 //!   promises: accesses in bounds, stores injective, nothing read that was not written.
 //! * [`body`] evaluates a kernel's body for one tuple of loads.
@@ -29,7 +30,7 @@ mod view;
 pub use bind::inputs as bind_inputs;
 pub use column::Rounding;
 pub use error::{KernelError, NodeError, ReferenceError};
-pub use graph::{run_graph, run_node, run_values, tap_graph};
+pub use graph::{Known, resume_values, run_graph, run_node, run_values, tap_graph};
 pub use plan::run_plan;
 
 use crate::dim::Bindings;
