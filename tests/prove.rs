@@ -65,7 +65,7 @@ fn a_kernel_that_stores_too_little_or_too_much_is_found_out() {
     // The vector of the tail is not stored; a vector is stored where a part of one is left.
     for (from, to, says) in [
         ("  store_some<16, 4>(y0 + first, y0_w, live);", "", "was not written"),
-        ("  store_some<16, 4>(y0 + first, y0_w, live);", "  store<16, 4>(y0 + first, y0_w);", "y0|store 0"),
+        ("  store_some<16, 4>(y0 + first, y0_w, live);", "  store<16, 4>(y0 + first, y0_w);", "`y0`|store 0"),
     ] {
         let edit = |text: &str| {
             assert!(text.contains(from), "{text}");

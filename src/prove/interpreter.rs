@@ -29,15 +29,16 @@ impl Machine for Interpreter {
     fn run(&self, trial: &Trial) -> Result<Outcome, String> {
         let code = self.module.kernel(&self.entry).map_err(|e| e.to_string())?;
         let mut memory = Memory::new();
+        // Named as in the kernel's text.
         let mut place = |region: &Region, label: String| {
             let ptr = memory.alloc_at_offset(region.count * region.width(), &label, region.skew);
             memory.write(ptr, &region.contents);
             ptr
         };
         let loads: Vec<DevPtr> =
-            trial.loads.iter().enumerate().map(|(i, region)| place(region, format!("load {i}"))).collect();
+            trial.loads.iter().enumerate().map(|(i, region)| place(region, format!("x{i}"))).collect();
         let stores: Vec<DevPtr> =
-            trial.stores.iter().enumerate().map(|(i, region)| place(region, format!("store {i}"))).collect();
+            trial.stores.iter().enumerate().map(|(i, region)| place(region, format!("y{i}"))).collect();
         let table = trial.table.map(|bytes| memory.alloc_from(bytes, "table"));
 
         // The region begins at the access's first element, and a parameter points `offset` bytes into the whole buffer.

@@ -79,18 +79,18 @@ fn modes_of_an_operator_are_rows_of_their_own() {
     assert_eq!(m.output("y").error(), expected);
 }
 
-/// Of the channel's parameters only a factor and a shift are left to apply to each element.
 /// ONNX lets Shrink take integers: it computes with numbers, and cuts off what is behind the point.
 #[test]
 fn shrink_of_integers() {
     let attributes = vec![A::of_float("lambd", 1.5), A::of_float("bias", 1.5)];
     let m = model(9).input("x", I8, &["5"]).node("Shrink", &["x"], &["y"], attributes).output("y").import();
-    assert_eq!(kinds(&m.graph), ["cast", "shrink", "cast"]);
+    assert_eq!(kinds(&m.graph), ["cast.f64", "shrink", "cast.i8"]);
     let x = Tensor::from_f64(I8, &[5], &[-2.0, -1.0, 0.0, 1.0, 3.0]).unwrap();
     let y = run_graph(&m.graph, &[("x", x)], &Options::default()).unwrap();
     assert_eq!((y[0].1.dtype(), y[0].1.to_f64()), (I8, vec![0.0, 0.0, 0.0, 0.0, 1.0]));
 }
 
+/// Of the channel's parameters only a factor and a shift are left to apply to each element.
 #[test]
 fn batch_normalization_at_inference() {
     let m = ["scale", "bias", "mean", "variance"].iter().fold(model(15), |m, name| m.floats(name, &[2], &[1.0, 2.0]));
