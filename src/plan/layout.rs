@@ -97,8 +97,8 @@ pub struct Tile {
 impl Tile {
     /// The shortest side: what is read of the narrowest elements at once, 16 bytes.
     pub const LEAST_SIDE: u32 = 16;
-    /// Bytes that all tiles of a kernel may take: what a block may declare.
-    pub const MOST_SHARED: u64 = 48 << 10;
+    /// Bytes that all tiles of a kernel may take: what a block may declare, less the largest table of 256 codes.
+    pub const MOST_SHARED: u64 = (48 - 4) << 10;
 
     /// The bytes it takes with the padding that keeps it free of bank conflicts (see `Tile` in `templates/device.cuh`).
     pub fn bytes(&self) -> u64 {

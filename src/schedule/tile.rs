@@ -12,6 +12,10 @@ const MOST_ROWS: u64 = 4;
 /// Sides beyond which a tile gains nothing: whole lines of 128 bytes of the narrowest elements.
 const LONGEST: u64 = 128;
 
+/// Elements of the smallest tile, and of one that is not cut for the sake of more blocks.
+const LEAST: u64 = (Tile::LEAST_SIDE * Tile::LEAST_SIDE) as u64;
+const SMALL: u64 = 32 * 32;
+
 /// Tiles, if some tensor has its unit stride along another axis than the innermost and there is enough of both axes.
 pub fn form(kernel: &Kernel, target: &Target, threads: u32) -> Option<Form> {
     let axis = layout::tile_axis(kernel)?;
@@ -39,29 +43,21 @@ pub fn form(kernel: &Kernel, target: &Target, threads: u32) -> Option<Form> {
     let blocks = |[tall, broad]: [u64; 2]| {
         let count = |dim: &Dim, side: u64| dim.known().map(|n| n.unsigned_abs().div_ceil(side));
         let outer = (0..inner).filter(|other| *other != axis).map(|other| count(&kernel.domain[other], 1));
-        outer.chain([count(&kernel.domain[axis], tall), count(&kernel.domain[inner], broad)]).product::<Option<u64>>()
+        let mut all = outer.chain([count(&kernel.domain[axis], tall), count(&kernel.domain[inner], broad)]);
+        all.try_fold(1u64, |blocks, count| Some(blocks.saturating_mul(count?)))
     };
-    let threads_wide = u64::from(threads);
-    let most = (threads_wide * HELD / widest).min(threads_wide * vector * MOST_ROWS);
-    let least = u64::from(Tile::LEAST_SIDE).pow(2);
-    let mut area = most;
-    let small = |area: u64| blocks(shape(area)).is_some_and(|blocks| blocks < target.part.sms.into());
-    while area > least && (!fits(shape(area)) || (area > 1 << 10 && small(area))) {
+    let threads = u64::from(threads);
+    let mut area = (threads * HELD / widest).min(threads * vector * MOST_ROWS);
+    // Small tensors are cut so that every multiprocessor gets a block.
+    let few = |area: u64| blocks(shape(area)).is_some_and(|blocks| blocks < target.part.sms.into());
+    while area > LEAST && (!fits(shape(area)) || (area > SMALL && few(area))) {
         area /= 2;
     }
     let [tall, broad] = shape(area);
-    if !fits([tall, broad]) {
-        return None;
-    }
-    let vector = vector.min(broad).min(tall * broad / threads_wide);
+    let vector = vector.min(broad).min(tall * broad / threads);
     let narrow = |n: u64| u32::try_from(n).ok();
-    (vector > 0).then_some(())?;
-    Some(Form::Transposed {
-        axis: narrow(axis as u64)?,
-        rows: narrow(tall)?,
-        columns: narrow(broad)?,
-        vector: narrow(vector)?,
-    })
+    let [axis, rows, columns, vector] = [narrow(axis as u64)?, narrow(tall)?, narrow(broad)?, narrow(vector)?];
+    fits([tall, broad]).then_some(Form::Transposed { axis, rows, columns, vector })
 }
 
 /// Every access with the bytes of its elements.

@@ -4,8 +4,9 @@ use crate::build::{Body, Strides, along, dense, kernel, transposed, uniform};
 use crate::prove::{Noise, ROUNDED, Setup, Within, prove};
 use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType::{self, *};
+use pointweld::emit::{self, EmitError};
 use pointweld::op::{self, Op};
-use pointweld::plan::{Arg, Form, IndexWidth, Kernel};
+use pointweld::plan::{Arg, Broadcast, BroadcastError, Form, IndexWidth, Kernel};
 use pointweld::scalar::Scalar;
 use pointweld::schedule;
 use pointweld::target::{Arch, Target};
@@ -238,6 +239,46 @@ fn rows_keep_what_stays() {
             }
         }
     }
+}
+
+#[test]
+fn rows_of_a_number_not_known() {
+    let rows = Dim::symbol("n");
+    for (dtype, inner) in [(F16, 64), (F16, 61), (I8, 64)] {
+        let mut kernel = kernel(&[1, inner], &[(dtype, dense), (dtype, |d| along(d, 1))], dtype, add);
+        kernel.domain[0] = rows.clone();
+        for access in [&mut kernel.loads[0].access, &mut kernel.stores[0].access] {
+            access.strides = pointweld::plan::layout::row_major(&kernel.domain).unwrap();
+        }
+        let mut kernel = scheduled(kernel);
+        if inner == 64 {
+            assert!(matches!(kernel.schedule.form, Form::Rows { rows: 4, .. }), "{:?}", kernel.schedule.form);
+        }
+        kernel.schedule.form = Form::Rows { vector: if inner == 64 { 8 } else { 1 }, rows: 4 };
+        for n in [0, 1, 3, 4, 5, 18] {
+            let bindings = Bindings::from([("n".to_owned(), n)]);
+            check_with(&format!("{n} rows of {inner} {dtype}"), &kernel, ROUNDED, bindings);
+        }
+    }
+}
+
+#[test]
+fn a_launch_decides_whether_an_axis_broadcasts() {
+    let mut kernel = kernel(&[4, 24], &[(F16, dense), (F16, dense)], F16, add);
+    let n = Dim::symbol("n");
+    let step = n.sub(&Dim::ONE).unwrap().larger(&Dim::ZERO).unwrap().smaller(&Dim::ONE).unwrap();
+    kernel.loads[1].access.strides[0] = step.mul(&Dim::fixed(24)).unwrap();
+    kernel.broadcasts.push(Broadcast { node: "sum".into(), from: n, to: Dim::fixed(4) });
+    let kernel = scheduled(kernel);
+    let bound = |n: u64| Bindings::from([("n".to_owned(), n)]);
+    for n in [1, 4] {
+        check_with(&format!("broadcast of {n}"), &kernel, ROUNDED, bound(n));
+    }
+    let source = emit::emit(&kernel, &emit::Options::default()).unwrap();
+    let error = source.launch(&kernel, &bound(3)).unwrap_err();
+    let wanted =
+        |e: &BroadcastError| matches!(e, BroadcastError::Sizes { node, found: 3, wanted: 4, .. } if node == "sum");
+    assert!(matches!(&error, EmitError::Broadcast { source, .. } if wanted(source)), "{error}");
 }
 
 #[test]
