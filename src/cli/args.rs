@@ -262,6 +262,9 @@ pub struct QuantizeArgs {
     /// Leave a group, a node's group, or all groups of a subgraph in float, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub keep_float: Vec<String>,
+    /// Leave biases as they are, instead of letting them take back the mean error of rounded weights
+    #[arg(long)]
+    pub no_bias_correction: bool,
     /// Only observe part I of N of the data, and write what was seen
     #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with = "merge")]
     pub shard: Option<(usize, usize)>,

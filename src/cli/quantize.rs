@@ -17,6 +17,9 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     let sizes: Bindings = args.dims.iter().cloned().collect();
     let quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
+    if quantizer.upgraded {
+        output::warn("the model is brought up to operator set 13, which codes per channel need");
+    }
     if let Some((shard, count)) = args.shard {
         let (samples, _) = args.data.open(&quantizer.graph)?;
         let seen = observe(&quantizer, &samples.shard(shard, count))?;
@@ -31,7 +34,11 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
         }
         false => quant::merge(quantizer.fingerprint(), &args.merge).map_err(Failure::input)?,
     };
-    let choice = Choice { calibrator: args.calibrator, activations: codes(args.activations) };
+    let choice = Choice {
+        calibrator: args.calibrator,
+        activations: codes(args.activations),
+        correct_biases: !args.no_bias_correction,
+    };
     let (scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
     if !json {
         warnings.iter().for_each(output::warn);

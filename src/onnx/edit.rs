@@ -151,6 +151,26 @@ impl<'m> Edit<'m> {
         node.input.iter().filter(|input| !input.is_empty()).for_each(|input| self.remove_unused(input));
     }
 
+    /// What the node whose first output is `node` reads at `slot`, if anything.
+    pub fn input(&self, node: &str, slot: usize) -> Option<&str> {
+        let found = self.nodes().iter().find(|n| n.output.first().is_some_and(|output| output == node))?;
+        found.input.get(slot).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Makes the node whose first output is `node` read `value` at `slot`, the slot being one that it has left out or not.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn set_input(&mut self, node: &str, slot: usize, value: &str) -> Result<(), OnnxError> {
+        let found = self.graph().node.iter_mut().find(|n| n.output.first().is_some_and(|output| output == node));
+        let found = found.ok_or_else(|| OnnxError::Graph { what: format!("no node makes {}", quoted(node)) })?;
+        while found.input.len() <= slot {
+            found.input.push(String::new());
+        }
+        found.input[slot] = value.into();
+        Ok(())
+    }
+
     /// The version of a domain's operator set.
     pub fn opset(&self, domain: &str) -> Option<i64> {
         let same = |found: &str| found == domain || domain.is_empty() && found == "ai.onnx";

@@ -1,6 +1,7 @@
 //! From what was seen to scales: one calibrator for all tensors, or for each tensor what loses least.
 
 use super::calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, sqnr_db};
+use super::correct::corrections;
 use super::observe::Observation;
 use super::place::{Placement, Weight};
 use super::scheme::{Role, Scheme, TensorScale};
@@ -16,6 +17,8 @@ pub struct Choice {
     pub calibrator: Calibrator,
     /// The codes of activations.
     pub activations: Codes,
+    /// Whether biases take back the mean error of rounded weights.
+    pub correct_biases: bool,
 }
 
 impl Default for Choice {
@@ -23,7 +26,7 @@ impl Default for Choice {
     /// theirs.
     fn default() -> Choice {
         let activations = Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
-        Choice { calibrator: Calibrator::Mse, activations }
+        Choice { calibrator: Calibrator::Mse, activations, correct_biases: true }
     }
 }
 
@@ -57,6 +60,9 @@ pub fn choose(
     for weight in &placement.weights {
         let name = graph.value_name(weight.value).to_string();
         scheme.tensors.entry(name).or_insert_with(|| weight_scale(graph, weight));
+    }
+    if choice.correct_biases {
+        corrections(graph, placement, &mut scheme, seen);
     }
     Ok((scheme, warnings))
 }

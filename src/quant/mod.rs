@@ -7,6 +7,7 @@
 mod audit;
 mod calibrate;
 mod choose;
+mod correct;
 mod group;
 mod histogram;
 mod observe;
@@ -23,7 +24,7 @@ pub use calibrate::{Calibration, Calibrator, Codes, Symmetry, calibrate, mean_sq
 pub use choose::{Choice, Unseen, choose};
 pub use group::{Group, groups, macs};
 pub use histogram::Histogram;
-pub use observe::{Observation, watched};
+pub use observe::{ChannelSums, Observation, Watched, watched};
 pub use place::{Placement, Site, Weight, place};
 pub use quantizer::{QuantizeError, Quantizer, matching};
 pub use record::{MergeError, Record, merge};

@@ -5,13 +5,14 @@
 
 use super::Histogram;
 use super::place::Placement;
+use crate::anchor::Anchor;
 use crate::dim::Bindings;
-use crate::graph::{Graph, Kind, Value};
+use crate::graph::{Graph, Kind, NodeId, Value};
 use crate::reference::{self, ReferenceError};
 use crate::tensor::Tensor;
 use crate::view::View;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What was seen, by the names of the values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +22,56 @@ pub struct Observation {
     /// The sizes that the data gave the model's symbols, where all data agree.
     pub sizes: Bindings,
     pub tensors: BTreeMap<String, Histogram>,
+    /// Of what anchors read.
+    #[serde(default)]
+    pub means: BTreeMap<String, ChannelSums>,
 }
+
+/// Sums by channel, in whole multiples of 2⁻³⁰ for each sample, so that they add up to the same whatever the order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChannelSums {
+    sums: Vec<i128>,
+    /// Values of one channel.
+    count: u64,
+}
+
+const UNIT: f64 = 1.0 / (1u64 << 30) as f64;
+
+impl ChannelSums {
+    /// The mean of each channel.
+    pub fn means(&self) -> Vec<f64> {
+        self.sums.iter().map(|sum| *sum as f64 * UNIT / self.count.max(1) as f64).collect()
+    }
+
+    fn merge(&mut self, other: &ChannelSums) {
+        if self.sums.is_empty() {
+            self.sums = vec![0; other.sums.len()];
+        }
+        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, more)| *sum += more);
+        self.count += other.count;
+    }
+
+    /// Adds a tensor's values; those that are not finite count as 0.
+    fn count(&mut self, tensor: &Tensor, axis: usize) {
+        let sizes = tensor.sizes();
+        let (Some(channels), Some(values)) = (sizes.get(axis).copied(), tensor.slice::<f32>()) else { return };
+        let inner: usize = sizes[axis + 1..].iter().product();
+        if self.sums.len() != channels {
+            *self = ChannelSums { sums: vec![0; channels], count: 0 };
+        }
+        if values.is_empty() {
+            return;
+        }
+        for (at, run) in values.chunks(inner).enumerate() {
+            let sum: f64 = run.iter().map(|x| f64::from(*x)).filter(|x| x.is_finite()).sum();
+            self.sums[at % channels] += (sum / UNIT).round_ties_even() as i128;
+        }
+        self.count += (values.len() / channels) as u64;
+    }
+}
+
+/// Whether and how a value is watched: by its histogram, and by its means along an axis.
+pub type Watched = BTreeMap<Value, Option<usize>>;
 
 impl Observation {
     /// Adds what another run has seen.
@@ -35,6 +85,9 @@ impl Observation {
         for (name, histogram) in &other.tensors {
             self.tensors.entry(name.clone()).or_default().merge(histogram);
         }
+        for (name, sums) in &other.means {
+            self.means.entry(name.clone()).or_default().merge(sums);
+        }
     }
 
     /// Runs the model on one batch, given by input name, and counts every value of `watched`.
@@ -44,7 +97,7 @@ impl Observation {
     pub fn see<N: AsRef<str>>(
         &mut self,
         graph: &Graph,
-        watched: &BTreeSet<Value>,
+        watched: &Watched,
         batch: &[(N, Tensor)],
         options: &reference::Options,
     ) -> Result<(), ReferenceError> {
@@ -56,10 +109,14 @@ impl Observation {
             0 => self.sizes = bindings,
             _ => self.sizes.retain(|name, size| bindings.get(name) == Some(size)),
         }
-        let wanted: Vec<Value> = watched.iter().copied().collect();
+        let wanted: Vec<Value> = watched.keys().copied().collect();
         reference::run_values(graph, batch, &wanted, options, &mut |value, tensor| {
-            if watched.contains(&value) {
-                self.count(graph.value_name(value), &tensor);
+            if let Some(axis) = watched.get(&value) {
+                let name = graph.value_name(value);
+                self.count(name, &tensor);
+                if let Some(axis) = axis {
+                    self.means.entry(name.to_string()).or_default().count(&tensor, *axis);
+                }
             }
             tensor
         })?;
@@ -79,15 +136,31 @@ impl Observation {
     }
 }
 
-/// The values to watch for a placement: every site, and the operands of concatenations, whose ranges are compared.
-pub fn watched(graph: &Graph, placement: &Placement) -> BTreeSet<Value> {
-    let mut watched = BTreeSet::new();
+/// The values to watch for a placement: every site, with its mean along the axis that an anchor sums over, and the operands of
+/// concatenations, whose ranges are compared.
+pub fn watched(graph: &Graph, placement: &Placement) -> Watched {
+    let mut watched = Watched::new();
     for site in &placement.sites {
-        watched.insert(site.value);
         if let Kind::View(View::Concat { .. }) = graph.node(site.value.node).kind {
             let varies = |v: &&Value| graph.constant(**v).is_none();
-            watched.extend(graph.operands(site.value.node).iter().filter(varies));
+            let operands = graph.operands(site.value.node);
+            for operand in operands.iter().filter(varies) {
+                watched.entry(*operand).or_default();
+            }
         }
+        let axis = site.readers.iter().find_map(|(reader, slot)| summed_axis(graph, *reader, *slot));
+        watched.insert(site.value, axis);
     }
     watched
+}
+
+/// The axis of an anchor's first operand that its products are summed over.
+pub(super) fn summed_axis(graph: &Graph, anchor: NodeId, slot: u32) -> Option<usize> {
+    let Kind::Anchor(kind) = &graph.node(anchor).kind else { return None };
+    let rank = graph.ty(*graph.operands(anchor).get(slot as usize)?).shape.as_ref()?.rank();
+    match kind {
+        Anchor::Conv(_) if slot == 0 => Some(1),
+        Anchor::Gemm { transpose_a: false, .. } if slot == 0 => rank.checked_sub(1),
+        _ => None,
+    }
 }

@@ -1,19 +1,19 @@
 //! A model being quantized: read, placed, observed, decided and written, in that order.
 
 use super::choose::{Choice, Unseen, choose};
-use super::observe::{Observation, watched};
+use super::observe::{Observation, Watched, watched};
 use super::place::{Placement, place};
 use super::scheme::Scheme;
 use super::write::{WriteError, unwritable, write};
 use crate::data::{DataError, Samples};
 use crate::dim::Bindings;
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::name::Shown;
-use crate::onnx::{Import, ModelFile, OnnxError, Warning};
+use crate::onnx::{Import, ModelFile, OnnxError, Warning, upgrade};
 use crate::reference::{self, ReferenceError};
 use prost::Message;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,7 +24,9 @@ pub struct Quantizer {
     pub placement: Placement,
     /// What the import could not convert.
     pub warnings: Vec<Warning>,
-    watched: BTreeSet<Value>,
+    /// Whether the model was brought up to the operator set that codes per channel need.
+    pub upgraded: bool,
+    watched: Watched,
     options: reference::Options,
     fingerprint: String,
 }
@@ -60,6 +62,9 @@ impl Quantizer {
     pub fn new(mut file: ModelFile, sizes: &Bindings, keep: &[String]) -> Result<Quantizer, QuantizeError> {
         let imported = Import::new().bind_all(sizes).model(&file)?;
         let graph = imported.graph;
+        let fingerprint = blake3::hash(&file.model.encode_to_vec()).to_hex().to_string();
+        let ranks: BTreeMap<String, usize> = values(&graph).collect();
+        let upgraded = upgrade(&mut file.model, |name| ranks.get(name).copied())?;
         let mut float = BTreeMap::new();
         for pattern in keep {
             let found = matching(&graph, pattern);
@@ -83,8 +88,8 @@ impl Quantizer {
         }
         let watched = watched(&graph, &placement);
         let options = reference::Options { bindings: sizes.clone(), ..reference::Options::default() };
-        let fingerprint = blake3::hash(&file.model.encode_to_vec()).to_hex().to_string();
-        Ok(Quantizer { file, graph, placement, warnings: imported.warnings, watched, options, fingerprint })
+        let warnings = imported.warnings;
+        Ok(Quantizer { file, graph, placement, warnings, upgraded, watched, options, fingerprint })
     }
 
     /// Runs all samples, a few at a time in parallel, and says what was seen. `each` is called after every feed.
@@ -131,6 +136,12 @@ impl Quantizer {
         write(&mut self.file.model, &self.graph, &self.placement, scheme)?;
         Ok(self.file.write(path)?)
     }
+}
+
+/// The number of axes of every value, by its name.
+fn values(graph: &Graph) -> impl Iterator<Item = (String, usize)> + '_ {
+    let outputs = graph.ids().flat_map(|id| &graph.node(id).outputs);
+    outputs.filter_map(|output| Some((output.name.clone(), output.ty.shape.as_ref()?.rank())))
 }
 
 /// The groups that a pattern names: by the group's name, by the name of one of its nodes or of their results, or as a prefix that

@@ -14,6 +14,10 @@ pub struct Scheme {
     pub tensors: BTreeMap<String, TensorScale>,
     /// Groups that compute in float on float operands, by the group's name, each with the reason.
     pub float: BTreeMap<String, String>,
+    /// What is added to the bias of each output channel of a quantized group's anchor, by the group's name: minus the mean error that the
+    /// rounding of its weights makes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub corrections: BTreeMap<String, Vec<f32>>,
 }
 
 /// What a quantized tensor is to the groups that read it.

@@ -1,7 +1,9 @@
 //! A float graph with the Q/DQ of a scheme in it: what the CPU reference then computes is the quantized model's answer.
 
+use super::correct::corrected;
 use super::place::{Placement, Weight};
 use super::scheme::{Scheme, TensorScale};
+use crate::anchor::{Anchor, Conv};
 use crate::dtype::DType;
 use crate::graph::{Graph, Kind, Type, Value};
 use crate::op::{self, Op};
@@ -22,9 +24,19 @@ pub fn simulate(graph: &Graph, placement: &Placement, scheme: &Scheme) -> Result
         let name = graph.value_name(weight.value).to_string();
         let Some(scale) = scheme.tensors.get(&name) else { continue };
         let tensor = dequantized(weight, scale)?;
+        let group = placement.groups.iter().find(|group| group.anchor == Some(weight.anchor));
+        let correction = group.and_then(|group| scheme.corrections.get(&group.name));
+        let bias = correction.and_then(|correction| corrected(&graph, weight, correction));
         let mut patch = Patch::new(&mut graph, "simulate", &[]);
         let value = patch.constant(&format!("{name}#dequantized"), tensor);
         patch.set_operand(weight.anchor, weight.slot, value);
+        if let Some(bias) = bias {
+            let value = patch.constant(&format!("{name}#bias"), bias);
+            patch.set_operand(weight.anchor, 2, value);
+            if let Kind::Anchor(Anchor::Conv(conv)) = patch.graph().node(weight.anchor).kind.clone() {
+                patch.set_kind(weight.anchor, Kind::Anchor(Anchor::Conv(Conv { bias: true, ..conv })));
+            }
+        }
     }
     for site in &placement.sites {
         let name = graph.value_name(site.value).to_string();
@@ -72,7 +84,7 @@ pub fn weight_codes(weight: &Weight, scale: &TensorScale) -> Result<Tensor, Tens
 }
 
 /// What a weight's codes stand for, in f32.
-fn dequantized(weight: &Weight, scale: &TensorScale) -> Result<Tensor, TensorError> {
+pub(super) fn dequantized(weight: &Weight, scale: &TensorScale) -> Result<Tensor, TensorError> {
     let channel = channels(weight, scale)?;
     let codes = weight_codes(weight, scale)?;
     let values: Vec<f32> = codes

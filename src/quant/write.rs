@@ -4,6 +4,7 @@
 //! The graph's nodes are found again in the file by the names of the values they make: a node of the graph that is part of an operator's
 //! expansion has the operator's first output and a `#` in its result's name.
 
+use super::correct::corrected;
 use super::place::{Placement, Site, Weight};
 use super::scheme::{Scheme, TensorScale};
 use super::simulate::weight_codes;
@@ -18,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Why a scheme can't be written into a model.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    #[error("the model writes operator set {found}, and codes per channel need {needed}: {why}")]
-    Opset { found: i64, needed: i64, why: String },
+    #[error("the model is of operator set {found}, and codes per channel need {needed}: upgrade it first")]
+    Opset { found: i64, needed: i64 },
     #[error("{} is no value of the model file, so codes can't be written there", Shown(.0))]
     Unwritable(String),
     #[error(transparent)]
@@ -67,7 +68,7 @@ pub fn write(model: &mut ModelProto, graph: &Graph, placement: &Placement, schem
     let mut edit = Edit::new(model)?;
     let found = edit.opset("").unwrap_or(0);
     if found < OPSET {
-        return Err(WriteError::Opset { found, needed: OPSET, why: "bring the model up to date first".into() });
+        return Err(WriteError::Opset { found, needed: OPSET });
     }
     let file = File::new(&edit);
     let mut written = BTreeSet::new();
@@ -78,6 +79,11 @@ pub fn write(model: &mut ModelProto, graph: &Graph, placement: &Placement, schem
         let readers: Vec<_> = same.map(|w| (w.anchor, w.slot)).collect();
         if written.insert(weight.value) {
             write_weight(&mut edit, &file, graph, weight, &readers, scale)?;
+        }
+        let group = placement.groups.iter().find(|group| group.anchor == Some(weight.anchor));
+        let correction = group.and_then(|group| scheme.corrections.get(&group.name));
+        if let Some(bias) = correction.and_then(|correction| corrected(graph, weight, correction)) {
+            write_bias(&mut edit, &file, graph, weight, &bias)?;
         }
     }
     for site in &placement.sites {
@@ -110,6 +116,17 @@ fn write_weight(
         edit.redirect(&alias, &values, &uses)?;
         edit.remove_unused(&alias);
     }
+    Ok(())
+}
+
+/// Gives an anchor's operator another bias.
+fn write_bias(edit: &mut Edit, file: &File, graph: &Graph, weight: &Weight, bias: &Tensor) -> Result<(), WriteError> {
+    let result = graph.value_name(weight.anchor.value());
+    let operator = file.operator(result).ok_or_else(|| WriteError::Unwritable(result.into()))?;
+    let before = edit.input(operator, 2).map(str::to_string);
+    let value = edit.constant(&format!("{}_corrected", before.as_deref().unwrap_or(operator)), bias);
+    edit.set_input(operator, 2, &value)?;
+    before.iter().for_each(|name| edit.remove_unused(name));
     Ok(())
 }
 

@@ -70,6 +70,16 @@ fn shards_merge_to_the_same_model_as_one_run() {
 }
 
 #[test]
+fn an_older_model_is_brought_up_to_date() {
+    let folder = workplace(11);
+    let out = pointweld(&["quantize", "model.onnx", "--data", "data", "-o", "o.onnx"], folder.path());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("brought up to operator set 13"), "{}", text(&out.stderr));
+    let written = ModelFile::read(folder.path().join("o.onnx")).unwrap().model;
+    assert_eq!(written.opset_import[0].version(), 13);
+}
+
+#[test]
 fn options_choose_codes_and_what_stays_float() {
     let folder = workplace(17);
     let args = ["--json", "quantize", "model.onnx", "--data", "data", "-o", "o.onnx", "--activations", "i8"];

@@ -51,7 +51,7 @@ fn a_written_model_computes_what_the_simulation_does() {
         let samples = Samples::open(&[folder.path().into()], &graph, &Options::default()).unwrap();
         let seen = quantizer.observe(&samples, || {}).unwrap();
         assert_eq!((seen.samples, seen.sizes["height"]), (6, 16));
-        let choice = Choice { calibrator: Calibrator::MinMax, activations: codes };
+        let choice = Choice { calibrator: Calibrator::MinMax, activations: codes, correct_biases: true };
         let (scheme, warnings) = quantizer.choose(&seen, &choice).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let simulated = simulate(&graph, &quantizer.placement, &scheme).unwrap();
@@ -92,7 +92,7 @@ fn everything_else_of_the_model_is_kept() {
     assert_eq!((count("QuantizeLinear"), count("DequantizeLinear")), (5, 11));
     // Float weights are gone, biases stay.
     let names: Vec<&str> = after.initializer.iter().map(|t| t.name()).collect();
-    assert!(!names.contains(&"a.w") && names.contains(&"a.w_codes") && names.contains(&"a.b"), "{names:?}");
+    assert!(!names.contains(&"a.w") && names.contains(&"a.w_codes") && names.contains(&"a.b_corrected"), "{names:?}");
 }
 
 proptest! {
