@@ -15,6 +15,16 @@ fn floats(name: &str, sizes: &[i64], values: Vec<f32>) -> TensorProto {
     }
 }
 
+fn ints(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(DType::I64.onnx()),
+        dims: vec![values.len() as i64],
+        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into()),
+        ..Default::default()
+    }
+}
+
 /// Weights that are roughly normal and keep activations near 1.
 fn weights(name: &str, sizes: &[i64], random: &mut fastrand::Rng) -> TensorProto {
     let count: i64 = sizes.iter().product();
@@ -78,18 +88,23 @@ pub fn detector(opset: i64) -> ModelProto {
     conv(&mut nodes, "neck", "joined", "n", 2 * c, c, 1, true);
     conv(&mut nodes, "boxes", "n", "box_logits", c, 4, 1, false);
     conv(&mut nodes, "classes", "n", "class_logits", c, 2, 1, false);
-    nodes.push(node("Mul", "pixels", &["box_logits", "stride"], &["box_pixels"], vec![]));
-    nodes.push(node("Sigmoid", "scores", &["class_logits"], &["class_scores"], vec![]));
-    nodes.push(node("Concat", "all", &["box_pixels", "class_scores"], &["both"], axis()));
-    nodes.push(node("Reshape", "flat", &["both", "flat_shape"], &["out"], vec![]));
+    nodes.push(node("Concat", "both", &["box_logits", "class_logits"], &["logits"], axis()));
+    nodes.push(node("Reshape", "flat", &["logits", "flat_shape"], &["flat_logits"], vec![]));
+    // Sizes became an input in operator set 13.
+    let (mut parts, mut inputs) = (axis(), vec!["flat_logits"]);
+    match opset < 13 {
+        true => parts.push(AttributeProto::of_ints("split", &[4, 2])),
+        false => inputs.push("parts"),
+    }
+    nodes.push(node("Split", "split", &inputs, &["box_part", "class_part"], parts));
+    nodes.push(node("Mul", "pixels", &["box_part", "stride"], &["box_pixels"], vec![]));
+    nodes.push(node("Sigmoid", "scores", &["class_part"], &["class_scores"], vec![]));
+    nodes.push(node("Concat", "all", &["box_pixels", "class_scores"], &["out"], axis()));
     constants.push(floats("stride", &[1], vec![320.0]));
-    constants.push(TensorProto {
-        name: Some("flat_shape".into()),
-        data_type: Some(DType::I64.onnx()),
-        dims: vec![3],
-        raw_data: Some([0i64, 6, -1].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into()),
-        ..Default::default()
-    });
+    constants.push(ints("flat_shape", &[0, 6, -1]));
+    if opset >= 13 {
+        constants.push(ints("parts", &[4, 2]));
+    }
     let graph = GraphProto {
         name: Some("detector".into()),
         node: nodes,
