@@ -79,7 +79,10 @@ impl Record {
     pub fn write(&self, path: &Path) -> Result<(), MergeError> {
         let fail = |source| MergeError::Io { path: path.into(), source };
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
+        let mut file = builder.tempfile_in(folder).map_err(fail)?;
         let json = |source| MergeError::Json { path: path.into(), source };
         serde_json::to_writer(std::io::BufWriter::new(file.as_file_mut()), self).map_err(json)?;
         file.persist(path).map_err(|error| fail(error.error))?;
