@@ -85,7 +85,8 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
     let mut quantizer = Quantizer::new(file, &sizes, &args.float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
     let (calibration, measured) = args.data.open(&quantizer.graph)?;
-    let choice = Choice { calibrator: args.calibrator, activations: quantize::codes(args.activations) };
+    let choice =
+        Choice { calibrator: args.calibrator, activations: quantize::codes(args.activations), correct_biases: true };
     let seen = quantize::observe(&quantizer, &calibration)?;
     let (mut scheme, warnings) = quantizer.choose(&seen, &choice).map_err(Failure::input)?;
     warnings.iter().for_each(output::warn);
