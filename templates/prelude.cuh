@@ -515,6 +515,10 @@ __device__ __forceinline__ float pw_fast_sigmoid(float x) { return pw_fast_rcp(1
 // x*sigmoid(x), 59 ulp; -0 at -inf, where the sigmoid is 0. NaN comes through the sigmoid.
 __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.402823466e+38f) * pw_fast_sigmoid(x); }
 
+//@ pw_finite_silu: pw_fast_sigmoid
+// The same for finite x.
+__device__ __forceinline__ float pw_finite_silu(float x) { return x * pw_fast_sigmoid(x); }
+
 //@ pw_fast_swish: pw_fast_sigmoid
 // x*sigmoid(alpha*x), 88 ulp; 0 where the sigmoid is.
 __device__ __forceinline__ float pw_fast_swish(float x, float alpha) {
@@ -566,6 +570,13 @@ __device__ __forceinline__ float pw_fast_gelu(float x) {
 __device__ __forceinline__ float pw_fast_gelu_tanh(float x) {
   float z = x * fmaf(-0.102943240f, x * x, -2.30220820f);
   return fmaxf(x, -3.402823466e+38f) * pw_fast_rcp(1.0f + pw_fast_exp2(z));
+}
+
+//@ pw_finite_gelu_tanh: pw_fast_exp2 pw_fast_rcp
+// The same for finite x.
+__device__ __forceinline__ float pw_finite_gelu_tanh(float x) {
+  float z = x * fmaf(-0.102943240f, x * x, -2.30220820f);
+  return x * pw_fast_rcp(1.0f + pw_fast_exp2(z));
 }
 
 //@ pw_fast_mish: pw_fast_exp pw_fast_rcp

@@ -3,7 +3,8 @@
 use super::args::CompileArgs;
 use super::output::{self, Failure, bold};
 use super::source;
-use crate::compiler::{Compiled, Compiler, Planned};
+use crate::compile::sass::Disassembler;
+use crate::compiler::{Compiled, Compiler, Estimate, Planned};
 use crate::report;
 use crate::target::Arch;
 use serde::Serialize;
@@ -88,11 +89,15 @@ struct Row {
     spill_bytes: Option<u32>,
     micros: u64,
     from_cache: bool,
+    /// Where nvdisasm is at hand.
+    estimate: Option<Estimate>,
 }
 
 impl Summary {
     pub fn new(compiled: &Compiled, folder: &Path, planning_ms: f64, total_ms: f64) -> Summary {
         let mut programs = Vec::new();
+        let disassembler = Disassembler::find().ok();
+        let estimate = |program: usize, arch: Arch| compiled.estimate(disassembler.as_ref()?, program, arch).ok()?;
         for (i, program) in compiled.programs.iter().enumerate() {
             let used_by = compiled.program_of.iter().filter(|of| **of == i).count();
             programs.extend(program.builds.iter().map(|(arch, build)| Row {
@@ -104,6 +109,7 @@ impl Summary {
                 spill_bytes: build.resources.as_ref().map(|r| r.spill_stores + r.spill_loads),
                 micros: build.micros,
                 from_cache: build.from_cache,
+                estimate: estimate(i, *arch),
             }));
         }
         let fresh = programs.iter().filter(|row| !row.from_cache);
@@ -120,13 +126,17 @@ impl Summary {
     }
 
     pub fn print(&self, out: &mut impl Write) -> Result<(), Failure> {
-        writeln!(out, "{}", bold("registers shared spills    ms  kernel"))?;
+        writeln!(out, "{}", bold("registers shared spills    ms instr/elem  limit  kernel"))?;
         for row in &self.programs {
             let number = |n: Option<u32>| n.map_or("?".to_string(), |n| n.to_string());
             let time = if row.from_cache { "cache".into() } else { format!("{:.1}", row.micros as f64 / 1e3) };
+            let (instructions, bound) = match &row.estimate {
+                Some(estimate) => (format!("{:.1}", estimate.per_element.issue), estimate.bound),
+                None => ("?".into(), "?"),
+            };
             writeln!(
                 out,
-                "{:>9} {:>6} {:>6} {time:>5}  {} {} ({} groups)",
+                "{:>9} {:>6} {:>6} {time:>5} {instructions:>10} {bound:>6}  {} {} ({} groups)",
                 number(row.registers),
                 number(row.shared_bytes),
                 number(row.spill_bytes),

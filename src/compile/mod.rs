@@ -14,6 +14,7 @@ mod nvrtc;
 mod resources;
 pub mod sass;
 mod toolchain;
+pub mod usual;
 
 pub use cache::{Cache, CacheStats, CacheWarning};
 pub use error::CompileError;

@@ -14,9 +14,11 @@
 mod artifacts;
 mod device;
 mod error;
+mod estimate;
 mod programs;
 
 pub use error::Error;
+pub use estimate::{Estimate, PerElement};
 pub use programs::{Build, Compiled, Program};
 
 use crate::compile::{Cache, Request, Toolchain};
@@ -101,6 +103,7 @@ impl Compiler {
     /// The size that costs assume for a symbol. The plan stays symbolic in it; to fix a size, bind it at import.
     pub fn expect_size(mut self, symbol: &str, size: u64) -> Compiler {
         self.fusion.bindings.insert(symbol.into(), size);
+        self.schedule.sizes.insert(symbol.into(), size);
         self
     }
 
@@ -204,7 +207,11 @@ impl Compiler {
 
     /// The target that costs and schedules are chosen for.
     fn target(&self) -> Target {
-        Target::of(self.archs()[0])
+        let mut target = Target::of(self.archs()[0]);
+        // One text for all of them: no more shared memory than each has.
+        let shared = self.archs().iter().map(|arch| Target::of(*arch).limits.shared_per_block);
+        target.limits.shared_per_block = shared.min().unwrap_or(target.limits.shared_per_block);
+        target
     }
 
     /// Compiles a graph: plans it, and has NVRTC compile every distinct kernel to machine code for each architecture and to PTX

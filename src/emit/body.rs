@@ -59,7 +59,10 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
         doubts: Vec::new(),
         watched: Vec::new(),
     };
-    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new() };
+    let finite = |(_, rounding): &(u32, Rounding)| matches!(rounding, Rounding::Guarded { finite: true, .. });
+    let rounding = &kernel.schedule.rounding;
+    let finite = !rounding.is_empty() && rounding.iter().all(finite);
+    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new(), finite };
     for (i, stmt) in kernel.body.iter().enumerate() {
         writer.statement(i, stmt)?;
     }
@@ -76,6 +79,8 @@ struct Writer<'a> {
     body: Body,
     /// The lower ends of the codes that are settled where they are packed.
     lower: BTreeMap<usize, String>,
+    /// Every value is finite for certain.
+    finite: bool,
 }
 
 impl Writer<'_> {
@@ -161,6 +166,7 @@ impl Writer<'_> {
         let dtype = stmt.args.get(first).map_or(stmt.dtype, |arg| self.kernel.arg_dtype(*arg));
         let class = self.class(dtype);
         let pattern = match (class, self.precision) {
+            (Class::F32, Precision::Native { fast: true }) if self.finite && !row.finite.is_empty() => row.finite,
             (Class::F32, Precision::Native { fast: true }) if !row.cuda.fast.is_empty() => row.cuda.fast,
             (Class::F32, _) => row.cuda.f32,
             (Class::F64, _) => row.cuda.f64,

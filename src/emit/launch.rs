@@ -72,6 +72,16 @@ impl KernelSource {
 }
 
 impl LaunchRule {
+    /// Elements of the domain that a thread computes, in one step of a loop where it has one.
+    pub fn elements_per_thread(&self) -> f64 {
+        let steps = |pairs: &[(Dim, u64)]| pairs.iter().map(|(_, step)| *step as f64).product::<f64>();
+        match &self.blocks {
+            Blocks::Threads(pairs) => steps(pairs),
+            Blocks::Tiles(pairs) => steps(pairs) / f64::from(self.threads),
+            Blocks::Persistent { step, .. } => *step as f64,
+        }
+    }
+
     fn blocks_for(&self, bindings: &Bindings) -> Result<u64, DimError> {
         let product = |pairs: &[(Dim, u64)]| {
             pairs.iter().try_fold(1u64, |n, (size, step)| {

@@ -26,7 +26,7 @@ pub use launch::{Blocks, Launch, LaunchRule};
 pub use params::{ArgValue, Param, ParamValue};
 pub use types::supported;
 
-use crate::plan::{Form, Kernel};
+use crate::plan::{Form, Kernel, Table};
 use forms::{Filled, Parts};
 use serde::Serialize;
 
@@ -67,11 +67,16 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
         return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
     }
     let parts = Parts::new(kernel)?;
-    let filled = match &kernel.schedule.form {
-        Form::Flat { vector } => forms::flat(&parts, *vector)?,
-        Form::Strided => forms::flat(&parts, 1)?,
-        Form::Rows { vector, rows } => forms::rows(&parts, *vector, *rows)?,
-        &Form::Transposed { axis, rows, columns, vector } => {
+    let filled = match (&kernel.schedule.form, kernel.schedule.table) {
+        (Form::Flat { vector }, Some(Table::Codes16 { blocks })) => forms::codes16(&parts, *vector, blocks)?,
+        (form, Some(Table::Codes16 { .. })) => {
+            let why = format!("{form:?} is no form for a table of 16-bit codes");
+            return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
+        }
+        (Form::Flat { vector }, _) => forms::flat(&parts, *vector)?,
+        (Form::Strided, _) => forms::flat(&parts, 1)?,
+        (Form::Rows { vector, rows }, _) => forms::rows(&parts, *vector, *rows)?,
+        (&Form::Transposed { axis, rows, columns, vector }, _) => {
             forms::transposed(&parts, axis as usize, [rows, columns], vector)?
         }
     };

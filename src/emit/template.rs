@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
     ("stage", include_str!("../../templates/stage.tera")),
     ("staged", include_str!("../../templates/staged.tera")),
+    ("codes16", include_str!("../../templates/codes16.cu.tera")),
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),
     ("transposed", include_str!("../../templates/transposed.cu.tera")),

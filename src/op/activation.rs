@@ -49,6 +49,7 @@ rows! {
         range: Some((-0.278_464_542_761_074, f64::INFINITY)),
         eval: Eval::float(|a| real::swish(a[0], 1.0)),
         cuda: Cuda { f32: "pw_silu({0})", fast: "pw_fast_silu({0})", f64: "pw_silu({0})", int: "" },
+        finite: "pw_finite_silu({0})",
         cost: Cost::new(2, 3, 1),
         bound: smooth(7.0, 96.0, 4.0).codes(3.0, 1e-7),
         ..Row::UNARY
@@ -211,6 +212,7 @@ rows! {
         range: Some((-0.170_040_79, f64::INFINITY)),
         eval: Eval::float(|a| real::gelu_tanh(a[0])),
         cuda: Cuda { f32: "pw_gelu_tanh({0})", fast: "pw_fast_gelu_tanh({0})", f64: "pw_gelu_tanh({0})", int: "" },
+        finite: "pw_finite_gelu_tanh({0})",
         cost: Cost::new(2, 6, 1),
         bound: smooth(8.0, 192.0, 8.0).codes(1.5, 5e-7),
         ..Row::UNARY

@@ -25,6 +25,8 @@ pub struct Row {
     pub algebra: Algebra,
     pub eval: Eval,
     pub cuda: Cuda,
+    /// As `cuda.fast`, within the same bound, for operands that are finite for certain: without what infinities need. Empty: as `fast`.
+    pub finite: &'static str,
     pub cost: Cost,
     pub bound: Bound,
 }
@@ -43,6 +45,7 @@ impl Row {
         algebra: Algebra::NONE,
         eval: Eval::Arith { float: None, int: None },
         cuda: Cuda::NONE,
+        finite: "",
         cost: Cost::new(0, 0, 0),
         bound: Bound::EXACT,
     };

@@ -44,8 +44,8 @@ pub enum Form {
 pub enum Table {
     /// Of an 8-bit operand: 256 entries, copied by each block.
     Codes8,
-    /// Of a 16-bit operand: 65,536 entries, copied once by each of as many blocks as the GPU runs at a time.
-    Codes16,
+    /// Of a 16-bit operand: 65,536 entries, copied once by each of `blocks` blocks, as many as the GPU runs at a time.
+    Codes16 { blocks: u32 },
 }
 
 /// Which of an op's CUDA expressions a kernel uses.

@@ -19,7 +19,8 @@ const PREAMBLE: &str = r#"#ifndef POINTWELD_KERNELS_H
 
 #include <stdint.h>
 
-/* What cuLaunchKernel takes. Nothing is to be launched if grid is 0. */
+/* What cuLaunchKernel takes. Nothing is to be launched if grid is 0. More than 48 KiB of shared memory must first be allowed with
+   cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes). */
 typedef struct { uint32_t grid, block, shared_bytes; } pw_launch;
 
 /* Every size is positive where it divides. */

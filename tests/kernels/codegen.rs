@@ -3,7 +3,7 @@
 use crate::build::{self, along, dense, kernel, uniform};
 use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Nvrtc, Output, Request};
-use pointweld::compiler::Compiler;
+use pointweld::compiler::{Compiler, Estimate};
 use pointweld::dtype::DType::*;
 use pointweld::emit::{self, KernelSource, Options};
 use pointweld::graph::{Builder, Kind, Node, Type};
@@ -130,6 +130,15 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         kernel.stores[0].access.strides[0] = pointweld::dim::Dim::fixed(96 * 1600);
         kernel
     }));
+    // Two functions of few ops that the slow unit takes long for, and many.
+    let chain = |b: &mut build::Body, length: usize| {
+        (0..length).fold(b.load(0), |x, _| {
+            let y = b.op(silu, &[x]);
+            b.op(Op::new(&op::SUB), &[y, b.scalar(F16, 0.3)])
+        })
+    };
+    cases.push(("two_silu_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| chain(b, 2))));
+    cases.push(("chain_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| chain(b, 10))));
     let target = Target::of(Arch::SM_90);
     for (_, kernel) in &mut cases {
         kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());
@@ -208,6 +217,31 @@ fn memory_moves_in_vectors_of_16_bytes() {
         let mix = mix(name);
         assert_eq!((mix.count("LDG", &["128"]), mix.count("STG", &["128"])), (loads, stores), "{name} {mix:?}");
         assert_eq!(mix.pipes().local, 0, "{name}");
+    }
+}
+
+/// What the machine code says limits each case on the H200, by the instructions of its usual path.
+#[test]
+fn the_estimates_say_what_limits() {
+    let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
+    let target = Target::of(Arch::SM_90);
+    for (name, limit, most) in [
+        ("silu_f16", "memory", 12.0),
+        ("silu_f32", "memory", 28.0),
+        ("add_silu_i8", "memory", 20.0),
+        ("i32_bias_silu_i8", "memory", 39.0),
+        ("silu_i8", "memory", 6.0),
+        ("chain_f16", "memory", 9.0),
+        ("two_silu_f16", "xu", 30.0),
+    ] {
+        let (_, kernel) = cases().into_iter().find(|(case, _)| *case == name).unwrap();
+        let source = source(&kernel);
+        let mix = disassembler.usual_mix(&compile(&source, Arch::SM_90), &source.entry).unwrap();
+        let estimate = Estimate::new(&kernel, &mix, source.rule.elements_per_thread(), &target);
+        println!("{name}: {estimate:?}");
+        assert!(mix.count("DFMA", &[]) == 0 && mix.count("STG", &["U8"]) == 0, "{name} {mix:?}");
+        assert_eq!(estimate.bound, limit, "{name} {estimate:?}");
+        assert!(estimate.per_element.issue <= most, "{name} {estimate:?}");
     }
 }
 

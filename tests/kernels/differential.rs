@@ -6,7 +6,7 @@ use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType::{self, *};
 use pointweld::emit::{self, EmitError};
 use pointweld::op::{self, Op};
-use pointweld::plan::{Arg, Broadcast, BroadcastError, Form, IndexWidth, Kernel};
+use pointweld::plan::{Arg, Broadcast, BroadcastError, Form, IndexWidth, Kernel, Table};
 use pointweld::scalar::Scalar;
 use pointweld::schedule;
 use pointweld::target::{Arch, Target};
@@ -199,6 +199,60 @@ fn tables_hold_every_code() {
             }
         }
     }
+}
+
+/// Chains that a table of 16-bit codes holds, on every code there is.
+#[test]
+fn tables_hold_every_16_bit_code() {
+    for (from, to) in [(F16, F16), (BF16, BF16), (F16, I8), (I16, F16), (U16, BF16)] {
+        let body = |b: &mut Body| {
+            let mut x = if from.is_float() { b.load(0) } else { b.dequantize(b.load(0), 0.01, 0) };
+            for _ in 0..3 {
+                x = b.op(Op::new(&op::MISH), &[x]);
+                x = b.op(Op::new(&op::SOFTPLUS), &[x]);
+            }
+            match to {
+                F16 if from == F16 => x,
+                BF16 if from == BF16 => x,
+                I8 => b.quantize(x, to, 0.045, 2),
+                _ => b.cast(x, to),
+            }
+        };
+        // The table is chosen for a large tensor, and tried on all codes and an odd few more.
+        let large = scheduled(kernel(&[(1 << 26) + 5], &[(from, dense)], to, body));
+        assert!(matches!(large.schedule.table, Some(Table::Codes16 { blocks: 132 })), "{from} {to}");
+        let mut small = kernel(&[(1 << 16) + 5], &[(from, dense)], to, body);
+        assert!(scheduled(small.clone()).schedule.table.is_none());
+        small.schedule = large.schedule.clone();
+        for arch in [Arch::SM_80, Arch::SM_90] {
+            let mut element = |_: usize, dtype: DType, at: usize| Scalar::from_bits(dtype, at as u64 & 0xffff);
+            let setup = Setup {
+                arch,
+                bindings: Bindings::new(),
+                within: Within { ulp: 0.5, absolute: 0.0 },
+                perturb: None,
+                element: &mut element,
+            };
+            prove(&format!("table {from} to {to}"), &small, setup);
+        }
+        // A block that walks more than once, and pointers that are not aligned.
+        small.schedule.table = Some(Table::Codes16 { blocks: 2 });
+        check(&format!("two blocks {from} to {to}"), &small, Within { ulp: 0.5, absolute: 0.0 });
+    }
+}
+
+#[test]
+fn a_table_of_16_bit_codes_needs_the_memory_for_it() {
+    let body = |b: &mut Body| (0..20).fold(b.load(0), |x, _| b.op(Op::new(&op::TANH), &[x]));
+    let kernel = kernel(&[1 << 26], &[(F16, dense)], F16, body);
+    let table = |arch: Arch| {
+        schedule::choose(&kernel, &Target::of(arch), &schedule::Options::default()).table
+    };
+    for arch in [Arch::SM_75, Arch::SM_86, Arch::SM_89, Arch::SM_120] {
+        assert_eq!(table(arch), None, "{arch}");
+    }
+    assert_eq!(table(Arch::SM_100), Some(Table::Codes16 { blocks: 148 }));
+    assert_eq!(table(Arch::SM_80), Some(Table::Codes16 { blocks: 108 }));
 }
 
 #[test]

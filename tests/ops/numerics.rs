@@ -19,8 +19,26 @@ use std::collections::BTreeMap;
 struct Case {
     kernel: String,
     instance: &'static Instance,
-    fast: bool,
+    kind: Kind,
     params: Vec<f64>,
+}
+
+/// Which of a row's texts.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Accurate,
+    Fast,
+    /// For operands that are finite.
+    Finite,
+}
+
+impl Case {
+    fn text(&self) -> &'static str {
+        match self.kind {
+            Kind::Finite => self.instance.op.row().finite,
+            kind => self.instance.op.text(&self.instance.operands, kind == Kind::Fast),
+        }
+    }
 }
 
 /// Every text of the instances chosen, each with its default params and some others.
@@ -30,14 +48,15 @@ fn cases(wanted: impl Fn(&Instance) -> bool) -> Vec<Case> {
         let params = instance.op.row().params;
         let settings: &[f32] = if params.is_empty() { &[1.0] } else { &[1.0, 0.5, 3.0] };
         for factor in settings {
-            for fast in [false, true] {
-                let same = instance.op.text(&instance.operands, fast) == instance.op.text(&instance.operands, false);
-                if fast && same {
-                    continue;
-                }
+            for kind in [Kind::Accurate, Kind::Fast, Kind::Finite] {
                 let value = |default: f32| if default == 0.0 { factor - 1.0 } else { default * factor };
                 let params = params.iter().map(|p| f64::from(value(p.default.unwrap_or(1.0)))).collect();
-                cases.push(Case { kernel: format!("k{}", cases.len()), instance, fast, params });
+                let case = Case { kernel: format!("k{}", cases.len()), instance, kind, params };
+                let float = c_type(instance.operands[0]) == "float";
+                let new = kind == Kind::Accurate || case.text() != instance.op.text(&instance.operands, false);
+                if new && !case.text().is_empty() && (float || kind != Kind::Finite) {
+                    cases.push(case);
+                }
             }
         }
     }
@@ -45,7 +64,7 @@ fn cases(wanted: impl Fn(&Instance) -> bool) -> Vec<Case> {
 }
 
 fn texts(cases: &[Case], arch: Arch) -> Texts {
-    let kernels: String = cases.iter().map(|c| kernel(&c.kernel, c.instance, c.fast, &c.params)).collect();
+    let kernels: String = cases.iter().map(|c| kernel(&c.kernel, c.instance, c.text(), &c.params)).collect();
     // The GPU compiles for itself: once is enough.
     Texts::compile(&(prelude_for(&kernels) + &kernels), arch, arch == Arch::SM_90)
 }
@@ -121,7 +140,7 @@ fn is_double(instance: &Instance) -> bool {
 
 fn bound(case: &Case) -> Deviation {
     let bound = &case.instance.op.row().bound;
-    match (case.fast, is_double(case.instance)) {
+    match (case.kind != Kind::Accurate, is_double(case.instance)) {
         (true, _) => bound.fast,
         (_, true) => bound.f64,
         _ => bound.f32,
@@ -141,7 +160,8 @@ fn dense() -> Vec<Number> {
 fn sample(case: &Case, dense: &[Number]) -> Vec<Vec<Number>> {
     let types = &case.instance.operands[..case.instance.op.row().operands.len()];
     if types == [DType::F32] {
-        return vec![dense.to_vec()];
+        let finite = |x: &&Number| case.kind != Kind::Finite || x.as_f64().is_finite();
+        return vec![dense.iter().filter(finite).copied().collect()];
     }
     let mut random = Random(4);
     let mut columns = vec![Vec::new(); types.len()];
@@ -172,13 +192,14 @@ fn measure(cases: &[Case], arch: Arch) -> Table {
             case.instance.op.eval_exact(&x, case.instance.result).as_f64()
         };
         let exact: Vec<f64> = (0..operands[0].len()).map(exact).collect();
-        let kind = match (case.fast, double) {
-            (true, _) => "fast",
+        let kind = match (case.kind, double) {
+            (Kind::Fast, _) => "fast",
+            (Kind::Finite, _) => "finite",
             (_, true) => "f64",
             _ => "f32",
         };
         let allowances = match kind {
-            "fast" => vec![(kind, allowed), ("codes", case.instance.op.row().bound.codes)],
+            "fast" | "finite" => vec![(kind, allowed), ("codes", case.instance.op.row().bound.codes)],
             _ => vec![(kind, allowed)],
         };
         let mut worst: Vec<Worst> = allowances.iter().map(|_| Worst::default()).collect();

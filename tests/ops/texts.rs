@@ -27,7 +27,7 @@ pub fn c_type(t: DType) -> &'static str {
 }
 
 /// A kernel that applies an instance's text to arrays: operands as the compute types, params as literals are given.
-pub fn kernel(name: &str, instance: &Instance, fast: bool, params: &[f64]) -> String {
+pub fn kernel(name: &str, instance: &Instance, text: &str, params: &[f64]) -> String {
     let tensors = instance.op.row().operands.len();
     let mut signature = String::new();
     let mut names = Vec::new();
@@ -37,7 +37,7 @@ pub fn kernel(name: &str, instance: &Instance, fast: bool, params: &[f64]) -> St
         names.push(format!("x{slot}[i]"));
     }
     names.extend(params.iter().map(|p| if double { format!("({p:?})") } else { format!("({:?}f)", *p as f32) }));
-    let expression = fill(instance.op.text(&instance.operands, fast), &names);
+    let expression = fill(text, &names);
     let result = c_type(instance.result);
     format!(
         "extern \"C\" __global__ void {name}({signature}{result}* y, unsigned n) {{\n  unsigned i = blockIdx.x * blockDim.x + \
@@ -74,9 +74,9 @@ fn nvrtc_takes_every_text_on_every_architecture() {
     for (i, instance) in with_text().into_iter().enumerate() {
         let params: Vec<f64> = instance.op.row().params.iter().map(|p| f64::from(p.default.unwrap_or(1.0))).collect();
         let accurate = instance.op.text(&instance.operands, false);
-        kernels += &kernel(&format!("k{i}"), instance, false, &params);
+        kernels += &kernel(&format!("k{i}"), instance, instance.op.text(&instance.operands, false), &params);
         if instance.op.text(&instance.operands, true) != accurate {
-            kernels += &kernel(&format!("k{i}_fast"), instance, true, &params);
+            kernels += &kernel(&format!("k{i}_fast"), instance, instance.op.text(&instance.operands, true), &params);
         }
     }
     let source = prelude_for(&kernels) + &kernels;

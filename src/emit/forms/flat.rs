@@ -30,7 +30,7 @@ fn walk(access: &Access, domain: &[Dim]) -> Walk {
 }
 
 /// The bytes that every address of a vector is a multiple of, given that of the whole buffer.
-fn alignment(access: &Access, size: u64, vector: u64) -> u64 {
+pub(super) fn alignment(access: &Access, size: u64, vector: u64) -> u64 {
     let of_offset = match access.offset.is(0) {
         true => 16,
         false => layout::power_of_two(&access.offset, 16) * size,

@@ -22,6 +22,11 @@ pub struct Staged {
 }
 
 impl Staged {
+    /// Bytes of the whole table.
+    pub fn bytes(&self) -> u32 {
+        16 * self.pieces as u32
+    }
+
     /// The line that defines the code of an element, from its words and index.
     pub fn code(&self, place: &str) -> String {
         format!("const {0} code = get_{0}({place});", self.code)
@@ -38,7 +43,7 @@ impl Staged {
 fn codes(table: Table) -> u64 {
     match table {
         Table::Codes8 => 1 << 8,
-        Table::Codes16 => 1 << 16,
+        Table::Codes16 { .. } => 1 << 16,
     }
 }
 

@@ -19,7 +19,7 @@ pub use error::EngineError;
 pub use session::Session;
 
 use super::{Buffer, Device, Function, Module};
-use crate::emit::KernelSource;
+use crate::emit::{Blocks, KernelSource};
 use crate::graph::Graph;
 use crate::plan::{Kernel, Plan, Role};
 use crate::target::Arch;
@@ -90,9 +90,14 @@ impl Engine {
                     module
                 }
             };
+            let mut source = code.source.clone();
+            // As many blocks as this very GPU runs at a time.
+            if let Blocks::Persistent { multiprocessors, .. } = &mut source.rule.blocks {
+                *multiprocessors = device.info().sms;
+            }
             kernels.push(Entry {
                 kernel: kernel.clone(),
-                source: code.source.clone(),
+                source,
                 function: module.function(&code.source.entry, code.source.rule.dynamic_shared)?,
                 table: code.table.map(|bytes| table_buffer(device, bytes)).transpose()?,
             });
