@@ -226,13 +226,13 @@ fn the_estimates_say_what_limits() {
     let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
     let target = Target::of(Arch::SM_90);
     for (name, limit, most) in [
-        ("silu_f16", "memory", 12.0),
-        ("silu_f32", "memory", 28.0),
+        ("silu_f16", "memory", 10.0),
+        ("silu_f32", "memory", 30.0),
         ("add_silu_i8", "memory", 20.0),
         ("i32_bias_silu_i8", "memory", 39.0),
         ("silu_i8", "memory", 6.0),
-        ("chain_f16", "memory", 9.0),
-        ("two_silu_f16", "xu", 30.0),
+        ("chain_f16", "memory", 5.0),
+        ("two_silu_f16", "xu", 17.0),
     ] {
         let (_, kernel) = cases().into_iter().find(|(case, _)| *case == name).unwrap();
         let source = source(&kernel);

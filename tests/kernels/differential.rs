@@ -245,9 +245,7 @@ fn tables_hold_every_16_bit_code() {
 fn a_table_of_16_bit_codes_needs_the_memory_for_it() {
     let body = |b: &mut Body| (0..20).fold(b.load(0), |x, _| b.op(Op::new(&op::TANH), &[x]));
     let kernel = kernel(&[1 << 26], &[(F16, dense)], F16, body);
-    let table = |arch: Arch| {
-        schedule::choose(&kernel, &Target::of(arch), &schedule::Options::default()).table
-    };
+    let table = |arch: Arch| schedule::choose(&kernel, &Target::of(arch), &schedule::Options::default()).table;
     for arch in [Arch::SM_75, Arch::SM_86, Arch::SM_89, Arch::SM_120] {
         assert_eq!(table(arch), None, "{arch}");
     }

@@ -48,7 +48,10 @@ pub fn codes16(parts: &Parts, vector: u32, blocks: u32) -> Result<Filled, EmitEr
         store_some.push(format!("store_some<{bytes}, {size}>({pointer} + first, {words}, live);"));
     }
     let mut context = parts.context();
-    context.insert("what", &format!("Each block walks the domain, {STEPS} vectors of {vector} elements a thread at a time."));
+    context.insert(
+        "what",
+        &format!("Each block walks the domain, {STEPS} vectors of {vector} elements a thread at a time."),
+    );
     context.insert("vector", &vector);
     context.insert("steps", &STEPS);
     context.insert("tail", &tail);
@@ -70,5 +73,12 @@ pub fn codes16(parts: &Parts, vector: u32, blocks: u32) -> Result<Filled, EmitEr
     let dynamic_shared = table.bytes();
     let params = parts.params(pointers, vec![Param::size("count".into(), &count, parts.width())]);
     let blocks = Blocks::Persistent { size: count, step: wide * u64::from(STEPS), multiprocessors: blocks };
-    Ok(Filled { name: format!("{}_codes16", parts.name()), template: "codes16", context, params, blocks, dynamic_shared })
+    Ok(Filled {
+        name: format!("{}_codes16", parts.name()),
+        template: "codes16",
+        context,
+        params,
+        blocks,
+        dynamic_shared,
+    })
 }

@@ -131,13 +131,13 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_12e3501829(
+extern "C" __global__ void __launch_bounds__(128)
+pw_add_flat_09a05ea3a0(
     const bf16* __restrict__ x0,
     const bf16* __restrict__ x1,
     bf16* __restrict__ y0,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 8u;
   if (first >= count) return;
   const u32 live = count - first < 8u ? (u32)(count - first) : 8u;
   Words<4> x0_w;

@@ -138,13 +138,13 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_389df94c6f(
+extern "C" __global__ void __launch_bounds__(128)
+pw_add_flat_a57e08148b(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 8u;
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);

@@ -172,8 +172,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
-extern "C" __global__ void __launch_bounds__(256)
-pw_add_gelu_rows_ad551cba7c(
+extern "C" __global__ void __launch_bounds__(128)
+pw_add_gelu_rows_85a7fb8890(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -183,7 +183,7 @@ pw_add_gelu_rows_ad551cba7c(
     const idx rows,
     const off x0_s0,
     const off y0_s0) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
   const idx row = group * 4u;

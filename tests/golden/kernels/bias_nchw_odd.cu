@@ -105,9 +105,9 @@ __device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 4 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_add_flat_523e000eb5(
+// Each thread computes 8 adjacent elements in row-major order.
+extern "C" __global__ void __launch_bounds__(128)
+pw_add_flat_e4106f000a(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -118,12 +118,12 @@ pw_add_flat_523e000eb5(
     const idx d1,
     const u32 d1_mul,
     const u32 d1_shift) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 8u;
   if (first >= count) return;
-  const auto x0_w = load<8, 8>(x0 + first);
-  float y0_e[4];
+  const auto x0_w = load<16, 16>(x0 + first);
+  float y0_e[8];
 #pragma unroll
-  for (int e = 0; e < 4; ++e) {
+  for (int e = 0; e < 8; ++e) {
     const idx at = first + e;
     const idx q2 = divide(at, d2_mul, d2_shift);
     const idx q1 = divide(q2, d1_mul, d1_shift);
@@ -136,5 +136,5 @@ pw_add_flat_523e000eb5(
     y0_e[e] = v0_add;
   }
   const auto y0_w = pack_f16(y0_e);
-  store<8, 8>(y0 + first, y0_w);
+  store<16, 16>(y0 + first, y0_w);
 }

@@ -166,8 +166,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis.
-extern "C" __global__ void __launch_bounds__(256)
-pw_add_silu_rows_5f56566fec(
+extern "C" __global__ void __launch_bounds__(128)
+pw_add_silu_rows_07e151dac2(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -182,7 +182,7 @@ pw_add_silu_rows_5f56566fec(
     const off x0_s1,
     const off y0_s0,
     const off y0_s1) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
   const idx row = group;

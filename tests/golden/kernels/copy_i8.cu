@@ -70,12 +70,12 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_copy_flat_1450e44067(
+extern "C" __global__ void __launch_bounds__(128)
+pw_copy_flat_08159d7d0e(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 16u;
   if (first >= count) return;
   const auto x0_w = load<16, 16>(x0 + first);
 #pragma unroll

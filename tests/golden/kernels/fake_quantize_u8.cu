@@ -104,8 +104,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_quantize_dequantize_flat_2e3db32552(
+extern "C" __global__ void __launch_bounds__(128)
+pw_quantize_dequantize_flat_0c12edcc4c(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count,
@@ -114,7 +114,7 @@ pw_quantize_dequantize_flat_2e3db32552(
     const float v0_inverse,
     const float v1_zero,
     const float v1_scale) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 4u;
   if (first >= count) return;
   const auto x0_w = load<16, 16>(x0 + first);
   float y0_e[4];

@@ -244,8 +244,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 4 successive rows.
-extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_add_silu_quantize_rows_b38d091b86(
+extern "C" __global__ void __launch_bounds__(128)
+pw_dequantize_add_silu_quantize_rows_43730e7239(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
@@ -260,7 +260,7 @@ pw_dequantize_add_silu_quantize_rows_b38d091b86(
     const float v3_inverse,
     const float v3_spread,
     const float v3_margin) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
   const idx row = group * 4u;

@@ -86,12 +86,12 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes one element in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_leaky_relu_flat_5eb8599954(
+extern "C" __global__ void __launch_bounds__(128)
+pw_leaky_relu_flat_aed1e61b44(
     const f64* __restrict__ x0,
     f64* __restrict__ y0,
     const idx count) {
-  const idx first = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx first = (idx)blockIdx.x * 128u + threadIdx.x;
   if (first >= count) return;
   const auto x0_w = load<8, 8>(x0 + first);
   double y0_e[1];

@@ -200,8 +200,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_dequantize_dequantize_add_leaky_relu_etc_flat_c36bbf1c19(
+extern "C" __global__ void __launch_bounds__(128)
+pw_dequantize_dequantize_add_leaky_relu_etc_flat_e0bd1140da(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,
@@ -213,7 +213,7 @@ pw_dequantize_dequantize_add_leaky_relu_etc_flat_c36bbf1c19(
     const float v4_inverse,
     const float v4_above,
     const float v4_below) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 16u;
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);

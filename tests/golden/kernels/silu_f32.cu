@@ -130,12 +130,12 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 4 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_silu_flat_bad87f9818(
+extern "C" __global__ void __launch_bounds__(128)
+pw_silu_flat_9220f0cb78(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 4u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 4u;
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   float y0_e[4];

@@ -125,13 +125,13 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_table_i8_i8_flat_0e03f4861e(
+extern "C" __global__ void __launch_bounds__(128)
+pw_table_i8_i8_flat_b5d63ceb42(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const uint4* __restrict__ table,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 16u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 16u;
   const bool inside = first < count;
   Words<4> x0_w;
   // Each block's copy of the table arrives while its elements do.

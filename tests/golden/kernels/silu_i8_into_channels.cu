@@ -92,9 +92,9 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_8(const T (&y)[V]) {
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 8 elements along the innermost axis.
-extern "C" __global__ void __launch_bounds__(256)
-pw_table_i8_i8_rows_7452b3f2f0(
+// Each thread computes 16 elements along the innermost axis.
+extern "C" __global__ void __launch_bounds__(128)
+pw_table_i8_i8_rows_f5189e8ea8(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const uint4* __restrict__ table,
@@ -104,32 +104,32 @@ pw_table_i8_i8_rows_7452b3f2f0(
     const idx rows,
     const off x0_s0,
     const off y0_s0) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
-  const idx column = (place - group * columns) * 8u;
+  const idx column = (place - group * columns) * 16u;
   const idx row = group;
   const bool inside = row < rows;
   const idx i0 = row;
   const off x0_at = (off)i0 * x0_s0;
   const off y0_at = (off)i0 * y0_s0;
-  Words<2> x0_w;
+  Words<4> x0_w;
   // Each block's copy of the table arrives while its elements do.
   __shared__ uint4 staged[16];
   uint4 piece = {};
   if (threadIdx.x < 16u) piece = __ldg(table + threadIdx.x);
   if (inside) {
-    x0_w = load<8, 8>(x0 + x0_at + column);
+    x0_w = load<16, 16>(x0 + x0_at + column);
   }
   if (threadIdx.x < 16u) staged[threadIdx.x] = piece;
   __syncthreads();
   if (!inside) return;
   const u8* const table0 = (const u8*)(staged + 0);
-  u8 y0_e[8];
+  u8 y0_e[16];
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
+  for (int e = 0; e < 16; ++e) {
     const u8 code = get_u8(x0_w, e);
     y0_e[e] = table0[code];
   }
   const auto y0_w = pack_8(y0_e);
-  store<8, 8>(y0 + y0_at + column, y0_w);
+  store<16, 16>(y0 + y0_at + column, y0_w);
 }

@@ -119,12 +119,12 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
-extern "C" __global__ void __launch_bounds__(256)
-pw_cast_flat_d9a88204e7(
+extern "C" __global__ void __launch_bounds__(128)
+pw_cast_flat_7be41bc536(
     const f32* __restrict__ x0,
     f8e4m3fn* __restrict__ y0,
     const idx count) {
-  const idx first = ((idx)blockIdx.x * 256u + threadIdx.x) * 8u;
+  const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 8u;
   if (first >= count) return;
   const auto x0_w = load<32, 16>(x0 + first);
   float y0_e[8];

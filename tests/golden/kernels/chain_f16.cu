@@ -1,0 +1,161 @@
+typedef signed char i8;
+typedef short i16;
+typedef int i32;
+typedef long long i64;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef float f32;
+typedef double f64;
+
+struct f16 { u16 bits; };
+
+// Adjacent elements as memory has them, in 32-bit registers.
+template <int N>
+struct Words {
+  u32 w[N];
+};
+
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
+  Words<(BYTES + 3) / 4> r = {};
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldg((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) {
+      const uint2 v = __ldg((const uint2*)p + i);
+      r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
+    }
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+  }
+  return r;
+}
+
+// As load, for data that is read once: it leaves the caches first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+    Words<(BYTES + 3) / 4> r;
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i) {
+      const uint4 v = __ldcs((const uint4*)p + i);
+      r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
+    }
+    return r;
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    const uint2 v = __ldcs((const uint2*)p);
+    return {v.x, v.y};
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    return {__ldcs((const u32*)p)};
+  } else {
+    return load<BYTES, ALIGN>(p);
+  }
+}
+
+// BYTES bytes to an address that is a multiple of ALIGN.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      ((uint4*)p)[i] = make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]);
+  } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 8; ++i) ((uint2*)p)[i] = make_uint2(r.w[2 * i], r.w[2 * i + 1]);
+  } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; ++i) ((u32*)p)[i] = r.w[i];
+  } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 2; ++i) ((u16*)p)[i] = (u16)(r.w[i / 2] >> (16 * (i % 2)));
+  } else {
+#pragma unroll
+    for (int i = 0; i < BYTES; ++i) ((u8*)p)[i] = (u8)(r.w[i / 4] >> (8 * (i % 4)));
+  }
+}
+
+// As store, for data that is larger than the caches: it leaves them first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      __stcs((uint4*)p + i, make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]));
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    __stcs((uint2*)p, make_uint2(r.w[0], r.w[1]));
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    __stcs((u32*)p, r.w[0]);
+  } else {
+    store<BYTES, ALIGN>(p, r);
+  }
+}
+
+template <int N>
+__device__ __forceinline__ u16 get_u16(const Words<N>& x, int e) {
+  return (u16)(x.w[e / 2] >> (16 * (e % 2)));
+}
+
+template <int V, typename T>
+__device__ __forceinline__ Words<(V + 1) / 2> pack_16(const T (&y)[V]) {
+  Words<(V + 1) / 2> r;
+#pragma unroll
+  for (int i = 0; i < V; i += 2) r.w[i / 2] = __byte_perm((u32)y[i], i + 1 < V ? (u32)y[i + 1] : 0u, 0x5410u);
+  return r;
+}
+
+typedef u32 idx;
+typedef i32 off;
+
+// Each block walks the domain, 2 vectors of 8 elements a thread at a time.
+extern "C" __global__ void __launch_bounds__(1024)
+pw_table_f16_f16_codes16_bfe4cae296(
+    const f16* __restrict__ x0,
+    f16* __restrict__ y0,
+    const uint4* __restrict__ table,
+    const idx count) {
+  extern __shared__ uint4 staged[];
+  for (u32 i = threadIdx.x; i < 8192u; i += 1024u) staged[i] = __ldg(table + i);
+  __syncthreads();
+  const u16* const table0 = (const u16*)(staged + 0);
+  const idx begin = (idx)blockIdx.x * 16384u + threadIdx.x * 8u;
+#pragma unroll 1
+  for (idx place = begin; place < count; place += (idx)gridDim.x * 16384u) {
+    Words<4> x0_w[2];
+#pragma unroll
+    for (int s = 0; s < 2; ++s) {
+      const idx first = place + s * 8192u;
+      if (first < count) {
+        x0_w[s] = load_once<16, 16>(x0 + first);
+      }
+    }
+#pragma unroll
+    for (int s = 0; s < 2; ++s) {
+      const idx first = place + s * 8192u;
+      if (first < count) {
+        u16 y0_e[8];
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          const u16 code = get_u16(x0_w[s], e);
+          y0_e[e] = table0[code];
+        }
+        const auto y0_w = pack_16(y0_e);
+        store_once<16, 16>(y0 + first, y0_w);
+      }
+    }
+  }
+}
