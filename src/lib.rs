@@ -45,6 +45,9 @@
 //! bound that [`reference::bound`] derives from the rows' [`Bound`](op::Bound)s; its integer results, INT8 codes
 //! included, equal the exact ones.
 //!
+//! A node that fusion does not take is a [`Routine`](plan::Routine): one or more kernels of its own, within the bound of its family
+//! ([`prove::routine`]). What has none runs on the host, and the plan says why ([`OnHost`](plan::OnHost)).
+//!
 //! **Invariants** ([`verify`](mod@verify)): no cycles; operands exist; a pointwise node's type follows from its operands'.
 //!
 //! # One example, walked

@@ -133,11 +133,19 @@ pub fn encode(dtype: DType, x: f64, overflow: Overflow) -> u64 {
     match dtype {
         DType::F64 => x.to_bits(),
         DType::F32 if overflow == Overflow::Infinity => u64::from((x as f32).to_bits()),
-        DType::F16 if overflow == Overflow::Infinity => u64::from(half::f16::from_f64(x).to_bits()),
-        DType::BF16 if overflow == Overflow::Infinity => u64::from(half::bf16::from_f64(x).to_bits()),
+        DType::F16 if overflow == Overflow::Infinity => u64::from(half::f16::from_f64(odd(x)).to_bits()),
+        DType::BF16 if overflow == Overflow::Infinity => u64::from(half::bf16::from_f64(odd(x)).to_bits()),
         DType::F8E8M0 => encode_e8m0(x, overflow),
         _ => format(dtype).map_or(0, |f| f.encode(x, overflow)),
     }
+}
+
+/// x cut to 20 bits of mantissa, the last of them odd if that cut anything off: rounding it to 18 bits or fewer then gives what rounding x
+/// gives. `half` looks no further than those 20 bits, and would take what lies just beyond a tie for the tie.
+fn odd(x: f64) -> f64 {
+    const LOW: u64 = u32::MAX as u64;
+    let bits = x.to_bits();
+    f64::from_bits((bits & !LOW) | (u64::from(bits & LOW != 0) << 32))
 }
 
 /// The value of a code of a float format; integer types give NaN.
@@ -206,6 +214,18 @@ mod tests {
                 let (ours, theirs) = (f.decode(code), decode(t, code));
                 assert!(ours == theirs || (ours.is_nan() && theirs.is_nan()), "{t} {code:#x}");
             }
+        }
+    }
+
+    #[test]
+    fn what_lies_just_beyond_a_tie_is_no_tie() {
+        for (t, x, rounded) in [
+            (DType::BF16, -115.250_033_422_816, -115.5),
+            (DType::BF16, 115.25, 115.0),
+            (DType::F16, 1.0 + 2f64.powi(-11) + 2f64.powi(-40), 1.0 + 2f64.powi(-10)),
+            (DType::F16, 1.0 + 2f64.powi(-11), 1.0),
+        ] {
+            assert_eq!(decode(t, encode(t, x, Overflow::Infinity)), rounded, "{t} {x}");
         }
     }
 

@@ -834,3 +834,23 @@ __device__ __forceinline__ float quotient_by(float x, float scale) {
   const float size = fabsf(scale);
   return size > 0x1p-100f && size < 0x1p100f ? quotient(x, scale, __frcp_rn(scale)) : quotient_or_nan(x, scale);
 }
+
+// As load of one element, for what the kernel itself writes: not by the path for what never changes.
+template <int BYTES>
+__device__ __forceinline__ Words<(BYTES + 3) / 4> again(const void* p) {
+  Words<(BYTES + 3) / 4> r = {};
+  if constexpr (BYTES == 1) r.w[0] = *(const u8*)p;
+  if constexpr (BYTES == 2) r.w[0] = *(const u16*)p;
+  if constexpr (BYTES == 4) r.w[0] = *(const u32*)p;
+  if constexpr (BYTES == 8) {
+    const uint2 v = *(const uint2*)p;
+    r.w[0] = v.x, r.w[1] = v.y;
+  }
+  return r;
+}
+
+// The cubic convolution kernel of parameter `a` at distance x (R. Keys, 1981).
+__device__ __forceinline__ float cubic(float x, float a) {
+  if (x <= 1.0f) return ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f;
+  return x < 2.0f ? ((a * x - 5.0f * a) * x + 8.0f * a) * x - 4.0f * a : 0.0f;
+}

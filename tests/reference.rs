@@ -187,7 +187,7 @@ fn run_hand_made(change: impl FnOnce(&mut Plan)) -> Result<Tensor, String> {
 fn kernel(plan: &mut Plan, step: usize) -> &mut Kernel {
     match &mut plan.steps[step] {
         Step::Kernel(kernel) => kernel,
-        Step::Node { .. } => panic!("no kernel"),
+        Step::Routine(_) | Step::Node { .. } => panic!("no kernel"),
     }
 }
 

@@ -203,7 +203,7 @@ fn threads_run_sessions_of_one_engine() {
 }
 
 #[test]
-fn the_demo_runs_with_its_convolutions_on_the_cpu() {
+fn the_demo_runs_whole() {
     let Some(device) = device() else { return };
     let model = demo::c3_block().unwrap();
     let sizes = Bindings::from([("batch".to_owned(), 2)]);

@@ -21,6 +21,7 @@ fn touched(step: &Step) -> (Vec<BufferId>, Vec<BufferId>) {
         Step::Kernel(kernel) => {
             (kernel.loads.iter().map(|l| l.buffer).collect(), kernel.stores.iter().map(|s| s.buffer).collect())
         }
+        Step::Routine(routine) => (routine.inputs.clone(), routine.outputs.clone()),
         Step::Node { inputs, outputs, .. } => (inputs.clone(), outputs.clone()),
     }
 }

@@ -6,6 +6,13 @@
 //! exact result and the stated bound.
 
 mod check;
+mod model;
+mod plot;
+mod roofline;
+
+pub use model::{KernelTiming, ModelTiming, model};
+pub use plot::svg;
+pub use roofline::Demand;
 
 use crate::compiler::Compiled;
 use crate::dim::Bindings;

@@ -84,9 +84,10 @@ Examples:
   pointweld quantize model.onnx --data images --shard 3/8 -o part3.json     # on eight machines …
   pointweld quantize model.onnx --merge part*.json -o int8.onnx             # … and then once")]
     Quantize(QuantizeArgs),
-    /// Measure formulas on this machine's GPU: time, bandwidth, time of a launch, and whether the results are right
+    /// Measure a model on this machine's GPU, kernel by kernel, or formulas: time, bandwidth, and whether the results are right
     #[command(after_help = "\
 Examples:
+  pointweld bench model.onnx --batch 1,8,32 --plot model.svg
   pointweld bench --expr 'y = silu(x:f16[n])' --dim n=67108864
   pointweld bench --cases benches/cases.json")]
     Bench(BenchArgs),
@@ -112,7 +113,7 @@ pub struct ModelArgs {
     pub fusion: FusionArgs,
 }
 
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Clone, Args, Default)]
 pub struct FusionArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
@@ -293,6 +294,15 @@ pub enum ActivationsArg {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
+    /// The ONNX file of a whole model
+    #[arg(conflicts_with_all = ["expr", "cases"])]
+    pub model: Option<PathBuf>,
+    /// The model's batch sizes, separated by commas: sizes of the first input's first dimension
+    #[arg(long, value_delimiter = ',', requires = "model")]
+    pub batch: Vec<u64>,
+    /// Also draw the model's timings into this SVG file
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub plot: Option<PathBuf>,
     /// The formula, at the sizes that --dim gives
     #[arg(long, conflicts_with = "cases")]
     pub expr: Option<String>,

@@ -1,4 +1,6 @@
-//! `pointweld bench`: measures formulas on this machine's GPU.
+//! `pointweld bench`: measures models and formulas on this machine's GPU.
+
+mod model;
 
 use super::args::BenchArgs;
 use super::output::{self, Failure, bold};
@@ -30,6 +32,9 @@ struct Row {
 }
 
 pub fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
+    if let Some(model) = &args.model {
+        return model::run(args, model, json);
+    }
     let device = Device::open(0).map_err(Failure::machine)?;
     let cases = cases(args)?;
     let mut rows = Vec::new();
@@ -69,7 +74,7 @@ fn cases(args: &BenchArgs) -> Result<Vec<Case>, Failure> {
         return Ok(vec![Case { name: expr.clone(), expr: expr.clone(), dims }]);
     }
     let Some(path) = &args.cases else {
-        return Err(Failure::Usage("give --expr, or --cases with a JSON list of {name, expr, dims}".into()));
+        return Err(Failure::Usage("give a model, --expr, or --cases with a JSON list of {name, expr, dims}".into()));
     };
     let text = std::fs::read_to_string(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     serde_json::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))

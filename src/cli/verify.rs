@@ -4,6 +4,9 @@ use super::args::{MachineArg, VerifyArgs};
 use super::output::{self, Failure, bad, bold, good};
 use super::source;
 use crate::compile::{Output, Request, Toolchain};
+use crate::compiler::Planned;
+use crate::emit::KernelSource;
+use crate::plan::Routine;
 use crate::prove::{self, Gpu, Interpreter, Proof};
 use crate::runtime::Device;
 use crate::target::Arch;
@@ -56,6 +59,9 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if device.is_none() {
+        proofs.extend(routines(args, &planned, &toolchain, arch)?);
+    }
     if json {
         output::json(&proofs)?;
     } else {
@@ -69,6 +75,48 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
             Err(Failure::Wanting(format!("kernel {} is out of its bound: {}", proof.kernel, why)))
         }
     }
+}
+
+/// Proves each distinct routine on the interpreter, at sizes of its symbols that it can be launched with.
+fn routines(args: &VerifyArgs, planned: &Planned, toolchain: &Toolchain, arch: Arch) -> Result<Vec<Proof>, Failure> {
+    let mut sources = planned.stages.iter();
+    let mut distinct: Vec<(&Routine, Vec<&KernelSource>)> = Vec::new();
+    for routine in planned.plan.routines() {
+        let texts: Vec<&KernelSource> = sources.by_ref().take(routine.stages.len()).collect();
+        let same =
+            |(_, other): &(_, Vec<&KernelSource>)| other.iter().map(|s| &s.text).eq(texts.iter().map(|s| &s.text));
+        if !distinct.iter().any(same) {
+            distinct.push((routine, texts));
+        }
+    }
+    let texts: Vec<&KernelSource> = distinct.iter().flat_map(|(_, sources)| sources.iter().copied()).collect();
+    let requests: Vec<Request> = texts
+        .into_iter()
+        .map(|source| Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] })
+        .collect();
+    let mut compiled = toolchain.compile_all(&requests, 0, &|_, _, _| {}).into_iter();
+    let options = prove::Options { samples: args.samples, seed: args.seed };
+    let bar = output::progress(distinct.len(), "proving routines");
+    let mut proofs = Vec::new();
+    for (routine, sources) in &distinct {
+        bar.set_message(routine.label.clone());
+        let mut texts = Vec::with_capacity(sources.len());
+        for object in compiled.by_ref().take(sources.len()) {
+            let bytes = object.map_err(|e| Failure::Wanting(e.to_string()))?.bytes;
+            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let stages: Vec<prove::routine::Compiled> = routine
+            .stages
+            .iter()
+            .zip(sources)
+            .zip(&texts)
+            .map(|((stage, source), ptx)| (stage, *source, ptx.as_str()))
+            .collect();
+        proofs.push(prove::routine::prove_at_some_size(&planned.graph, routine, &stages, &options));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(proofs)
 }
 
 fn print(proofs: &[Proof]) -> Result<(), Failure> {

@@ -18,11 +18,12 @@ impl Compiled {
         fs::create_dir_all(&kernels).map_err(|source| Error::Write { path: kernels.clone(), source })?;
         let planned = &self.planned;
         let sources: Vec<_> = planned.sources.iter().collect();
+        let stages: Vec<_> = planned.stages.iter().collect();
         let tables = planned.tables();
         let table_refs: Vec<_> = tables.iter().map(|t| t.as_deref()).collect();
         put(&folder.join("plan.json"), serde_json::to_string_pretty(&planned.plan)?.as_bytes())?;
         put(&folder.join("graph.dot"), report::dot(&planned.plan).as_bytes())?;
-        put(&folder.join("kernels.h"), report::c_header(&planned.plan, &sources, &table_refs).as_bytes())?;
+        put(&folder.join("kernels.h"), report::c_header(&planned.plan, &sources, &table_refs, &stages).as_bytes())?;
         for (i, program) in self.programs.iter().enumerate() {
             let users: Vec<_> = planned
                 .plan
@@ -32,7 +33,12 @@ impl Compiled {
                 .map(|(kernel, _)| kernel)
                 .collect();
             let file = |ending: &str| kernels.join(format!("{}.{ending}", program.source.entry));
-            let text = program.source.header(&planned.plan, &users) + &program.source.text;
+            let stages = planned.plan.routines().flat_map(|r| r.stages.iter().map(move |stage| (r, stage)));
+            let stages = stages.zip(&self.program_of_stage).filter(|(_, of)| **of == i).map(|(stage, _)| stage);
+            let stages: Vec<_> = stages.collect();
+            let text = program.source.header(&planned.plan, &users)
+                + &program.source.stage_header(&planned.plan, &stages)
+                + &program.source.text;
             put(&file("cu"), text.as_bytes())?;
             if let Some(ptx) = &program.ptx {
                 put(&file("ptx"), ptx)?;

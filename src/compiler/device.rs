@@ -15,15 +15,22 @@ impl Compiled {
     pub fn load(&self, device: &Device) -> Result<Engine, EngineError> {
         let planned = &self.planned;
         let tables = planned.tables();
-        let mut code = Vec::new();
-        for ((source, program), table) in planned.sources.iter().zip(&self.program_of).zip(&tables) {
+        let fitting = |program: &usize| {
             let builds = &self.programs[*program].builds;
-            let fitting = builds.iter().rev().find(|(arch, _)| arch.runs_on(device.arch()));
-            if let Some((arch, build)) = fitting {
+            builds.iter().rev().find(|(arch, _)| arch.runs_on(device.arch()))
+        };
+        let (mut code, mut stages) = (Vec::new(), Vec::new());
+        for ((source, program), table) in planned.sources.iter().zip(&self.program_of).zip(&tables) {
+            if let Some((arch, build)) = fitting(program) {
                 code.push(Code { source, cubin: &build.cubin, arch: *arch, table: table.as_deref() });
             }
         }
-        Engine::load(device, &planned.plan, &planned.graph, &code, self.cached)
+        for (source, program) in planned.stages.iter().zip(&self.program_of_stage) {
+            if let Some((arch, build)) = fitting(program) {
+                stages.push(Code { source, cubin: &build.cubin, arch: *arch, table: None });
+            }
+        }
+        Engine::load(device, &planned.plan, &planned.graph, &code, &stages, self.cached)
     }
 
     /// Runs the model once: loads it, binds its symbols by the inputs' shapes, and copies to and fro. To run often, keep the

@@ -52,6 +52,8 @@ pub struct Planned {
     pub passes: passes::Report,
     /// The text and the launch rule of each kernel of the plan, in order.
     pub sources: Vec<KernelSource>,
+    /// The same of each stage of the plan's routines.
+    pub stages: Vec<KernelSource>,
 }
 
 impl Default for Compiler {
@@ -198,7 +200,8 @@ impl Compiler {
         let mut plan = fuse::fuse(&graph, fusion)?;
         schedule::schedule(&mut plan, &self.target(), &self.schedule);
         let sources = plan.kernels().map(|kernel| emit::emit(kernel, &self.emit)).collect::<Result<_, _>>()?;
-        Ok(Planned { graph, plan, passes, sources })
+        let stages = plan.stages().map(|stage| emit::emit_stage(stage, &self.emit)).collect::<Result<_, _>>()?;
+        Ok(Planned { graph, plan, passes, sources, stages })
     }
 
     fn fusion_options(&self) -> fuse::Options {

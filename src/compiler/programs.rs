@@ -4,6 +4,7 @@ use super::{Compiler, Error, Planned};
 use crate::compile::{Compiled as Object, Output, Request, Resources, Toolchain};
 use crate::emit::KernelSource;
 use crate::fuse;
+use crate::graph::NodeId;
 use crate::target::Arch;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ pub struct Compiled {
     pub planned: Planned,
     /// The distinct texts, each compiled; kernels that differ in sizes and constants alone share one.
     pub programs: Vec<Program>,
-    /// Which program each kernel of the plan runs, in the plan's order.
+    /// Which program each kernel of the plan runs, in the plan's order; and each stage of its routines.
     pub program_of: Vec<usize>,
+    pub program_of_stage: Vec<usize>,
     /// Groups that were split because their kernel did not compile, and kernels that no split could save.
     pub failures: Vec<String>,
     /// What the cache and the compiler warned of.
@@ -61,8 +63,8 @@ pub(super) fn compile(
     let mut split = Vec::new();
     for attempt in 0.. {
         let mut compiled = build(compiler, toolchain, planned, progress);
-        let failed = compiled.failed_kernels();
-        if failed.is_empty() || attempt == ATTEMPTS {
+        let (failed, failed_routines) = (compiled.failed_kernels(), compiled.failed_routines());
+        if failed.is_empty() && failed_routines.is_empty() || attempt == ATTEMPTS {
             compiled.failures.splice(0..0, split);
             return Ok(compiled);
         }
@@ -70,6 +72,11 @@ pub(super) fn compile(
             let first = error.lines().next().unwrap_or_default();
             split.push(format!("kernel {kernel} did not compile and its group was split: {first}"));
             fusion = fuse::split(&compiled.planned.graph, &fusion, &compiled.planned.plan, kernel, error);
+        }
+        for (node, label, error) in failed_routines {
+            let first = error.lines().next().unwrap_or_default();
+            split.push(format!("{label} runs on the host: its kernel did not compile: {first}"));
+            fusion.on_host.push((node, error));
         }
         let Planned { graph, passes, .. } = compiled.planned;
         planned = compiler.lower(graph, passes, &fusion)?;
@@ -81,9 +88,10 @@ pub(super) fn compile(
 fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress: &Progress) -> Compiled {
     let mut numbers = BTreeMap::new();
     let mut distinct: Vec<&KernelSource> = Vec::new();
-    let program_of: Vec<usize> = planned
+    let mut program_of: Vec<usize> = planned
         .sources
         .iter()
+        .chain(&planned.stages)
         .map(|source| {
             *numbers.entry(source.text.as_str()).or_insert_with(|| {
                 distinct.push(source);
@@ -91,6 +99,7 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
             })
         })
         .collect();
+    let program_of_stage = program_of.split_off(planned.sources.len());
     let mut programs: Vec<Program> = distinct
         .into_iter()
         .map(|source| Program { source: source.clone(), builds: BTreeMap::new(), ptx: None })
@@ -123,7 +132,7 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
     }
     warnings.sort();
     warnings.dedup();
-    Compiled { planned, programs, program_of, failures, warnings, refused, cached: compiler.cached }
+    Compiled { planned, programs, program_of, program_of_stage, failures, warnings, refused, cached: compiler.cached }
 }
 
 fn keep(program: &mut Program, arch: Arch, output: Output, object: Object, warnings: &mut Vec<String>) {
@@ -149,5 +158,18 @@ impl Compiled {
             Some((kernel.name.clone(), error.clone()))
         });
         failed.collect()
+    }
+
+    /// The routines of which a stage lacks a build: node, label, and what the compiler said.
+    fn failed_routines(&self) -> Vec<(NodeId, String, String)> {
+        let mut programs = self.program_of_stage.iter();
+        let mut failed = Vec::new();
+        for routine in self.planned.plan.routines() {
+            let stages = programs.by_ref().take(routine.stages.len());
+            if let Some(error) = stages.filter_map(|program| self.refused.get(program)).last() {
+                failed.push((routine.node, routine.label.clone(), error.clone()));
+            }
+        }
+        failed
     }
 }

@@ -2,7 +2,7 @@
 
 use super::KernelSource;
 use crate::name::Shown;
-use crate::plan::{BufferId, Kernel, Plan};
+use crate::plan::{BufferId, Kernel, Plan, Routine, Stage};
 use std::fmt::Write;
 
 /// Nodes named in one header line; a chain of thousands is cut.
@@ -18,6 +18,11 @@ impl KernelSource {
             let _ = writeln!(text, "// {}", describe(plan, kernel));
         }
         text
+    }
+
+    /// As [`KernelSource::header`], for stages that have this text.
+    pub fn stage_header(&self, plan: &Plan, stages: &[(&Routine, &Stage)]) -> String {
+        stages.iter().map(|(routine, stage)| format!("// {}\n", describe_stage(plan, routine, stage))).collect()
     }
 }
 
@@ -41,6 +46,15 @@ pub fn describe(plan: &Plan, kernel: &Kernel) -> String {
     let inputs = list(kernel.loads.iter().map(|load| load.buffer).collect());
     let outputs = list(kernel.stores.iter().map(|store| store.buffer).collect());
     format!("PWN({}): {inputs} -> {outputs}", nodes.join(", "))
+}
+
+/// A stage of a routine on one line: `Softmax(Softmax_213): 345[Half(1,1000)] -> 346[Half(1,1000)]`.
+pub fn describe_stage(plan: &Plan, routine: &Routine, stage: &Stage) -> String {
+    let list = |operands: &[crate::plan::routine::Operand]| {
+        operands.iter().map(|o| buffer(plan, o.buffer)).collect::<Vec<_>>().join(", ")
+    };
+    let (label, reads, writes) = (Shown(&routine.label), list(&stage.reads), list(&stage.writes));
+    format!("{}({label}): {reads} -> {writes}", routine.kind)
 }
 
 fn buffer(plan: &Plan, id: BufferId) -> String {

@@ -3,7 +3,7 @@
 use super::params::ArgValue;
 use super::{EmitError, KernelSource};
 use crate::dim::{Bindings, Dim, DimError};
-use crate::plan::{IndexWidth, Kernel};
+use crate::plan::{IndexWidth, Kernel, Stage};
 use serde::Serialize;
 
 /// How many blocks a kernel needs.
@@ -58,10 +58,44 @@ impl KernelSource {
         if !empty && self.rule.index == IndexWidth::Bits32 {
             check_narrow(kernel, &extents, bindings)?;
         }
+        let args = self.params.iter().map(|param| param.at(kernel, bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        self.launched(&kernel.name, empty, bindings, args)
+    }
+
+    /// The launch of `stage`, whose text this is, at the given sizes.
+    ///
+    /// # Errors
+    /// As [`KernelSource::launch`].
+    pub fn launch_stage(&self, stage: &Stage, bindings: &Bindings) -> Result<Launch, EmitError> {
+        let dim = |source| EmitError::Dim { kernel: stage.name.clone(), source };
+        let count = |shape: &[Dim]| {
+            shape.iter().try_fold(1u128, |n, d| Ok(n.saturating_mul(u128::from(d.eval(bindings)?)))).map_err(dim)
+        };
+        for operand in stage.reads.iter().chain(&stage.writes) {
+            let elements = count(&operand.shape)?;
+            if self.rule.index == IndexWidth::Bits32 {
+                narrow(&stage.name, elements)?;
+            }
+        }
+        let mut empty = true;
+        for write in &stage.writes {
+            empty &= count(&write.shape)? == 0;
+        }
+        let args = self.params.iter().map(|param| param.number(bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        self.launched(&stage.name, empty, bindings, args)
+    }
+
+    fn launched(
+        &self,
+        kernel: &str,
+        empty: bool,
+        bindings: &Bindings,
+        args: Vec<ArgValue>,
+    ) -> Result<Launch, EmitError> {
+        let dim = |source| EmitError::Dim { kernel: kernel.into(), source };
         let blocks = if empty { 0 } else { self.rule.blocks_for(bindings).map_err(dim)? };
         let grid = u32::try_from(blocks).ok().filter(|n| *n <= i32::MAX as u32);
-        let grid = grid.ok_or_else(|| EmitError::TooManyBlocks { kernel: kernel.name.clone(), blocks })?;
-        let args = self.params.iter().map(|param| param.at(kernel, bindings)).collect::<Result<_, _>>().map_err(dim)?;
+        let grid = grid.ok_or_else(|| EmitError::TooManyBlocks { kernel: kernel.into(), blocks })?;
         Ok(Launch {
             grid: [grid, 1, 1],
             block: [self.rule.threads, 1, 1],
@@ -100,16 +134,18 @@ impl LaunchRule {
     }
 }
 
+/// Checks that a count stays below 2³¹, with room for the last block's idle threads.
+fn narrow(kernel: &str, count: u128) -> Result<(), EmitError> {
+    if count < (1u128 << 31) - (1 << 20) {
+        return Ok(());
+    }
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    Err(EmitError::IndexTooNarrow { kernel: kernel.into(), count })
+}
+
 /// Checks that counts and offsets stay below 2³¹, with room for the last block's idle threads.
 fn check_narrow(kernel: &Kernel, extents: &[u64], bindings: &Bindings) -> Result<(), EmitError> {
-    let limit = (1u128 << 31) - (1 << 20);
-    let check = |count: u128| match count < limit {
-        true => Ok(()),
-        false => {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            Err(EmitError::IndexTooNarrow { kernel: kernel.name.clone(), count })
-        }
-    };
+    let check = |count: u128| narrow(&kernel.name, count);
     check(extents.iter().fold(1u128, |n, d| n.saturating_mul(u128::from(*d))))?;
     let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
     for access in accesses {

@@ -17,16 +17,18 @@ mod literal;
 mod names;
 mod params;
 pub mod prelude;
+mod routines;
 mod template;
 mod types;
 
 pub use error::EmitError;
-pub use header::describe;
+pub use header::{describe, describe_stage};
 pub use launch::{Blocks, Launch, LaunchRule};
 pub use params::{ArgValue, Param, ParamValue};
+pub use routines::emit_stage;
 pub use types::supported;
 
-use crate::plan::{Form, Kernel, Table};
+use crate::plan::{Form, IndexWidth, Kernel, Table};
 use forms::{Filled, Parts};
 use serde::Serialize;
 
@@ -80,14 +82,21 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             forms::transposed(&parts, axis as usize, [rows, columns], vector)?
         }
     };
-    finish(kernel, filled, options)
+    finish(&kernel.name, kernel.schedule.threads, kernel.schedule.index, filled, options)
 }
 
 /// Stands for the kernel's name until its text is known.
 const ENTRY: &str = "KERNEL";
 
-fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSource, EmitError> {
-    let failed = |reason| EmitError::Template { kernel: kernel.name.clone(), reason };
+/// The text of a filled skeleton; `kernel` is its name in messages.
+fn finish(
+    kernel: &str,
+    threads: u32,
+    index: IndexWidth,
+    filled: Filled,
+    options: &Options,
+) -> Result<KernelSource, EmitError> {
+    let failed = |reason| EmitError::Template { kernel: kernel.into(), reason };
     let Filled { name, template, mut context, params, blocks, dynamic_shared } = filled;
     let declared: Vec<String> = params.iter().map(|param| format!("{} {}", param.c_type, param.name)).collect();
     context.insert("params", &declared);
@@ -97,14 +106,7 @@ fn finish(kernel: &Kernel, filled: Filled, options: &Options) -> Result<KernelSo
     let text = device::definitions_for(&code) + &prelude::prelude_for(&code) + &code;
     // The hash tells the kernel from every other text.
     let entry = format!("pw_{name}_{}", &blake3::hash(text.as_bytes()).to_hex()[..10]);
-    let schedule = &kernel.schedule;
-    let rule = LaunchRule {
-        dependent: options.dependent_launch,
-        threads: schedule.threads,
-        blocks,
-        dynamic_shared,
-        index: schedule.index,
-    };
+    let rule = LaunchRule { dependent: options.dependent_launch, threads, blocks, dynamic_shared, index };
     Ok(KernelSource { text: text.replacen(ENTRY, &entry, 1), entry, params, rule })
 }
 

@@ -132,15 +132,25 @@ impl Param {
             let elements = offset.eval_signed(bindings)?;
             elements.checked_mul(dtype.bytes().unwrap_or(1) as i64).ok_or_else(|| beyond(offset))
         };
-        Ok(match &self.value {
-            &ParamValue::Load { index, align } => {
+        Ok(match self.value {
+            ParamValue::Load { index, align } => {
                 let load = &kernel.loads[index as usize];
                 ArgValue::Load { index, offset: bytes(&load.access.offset, load.dtype)?, align }
             }
-            &ParamValue::Store { index, align } => {
+            ParamValue::Store { index, align } => {
                 let store = &kernel.stores[index as usize];
                 ArgValue::Store { index, offset: bytes(&store.access.offset, store.dtype)?, align }
             }
+            _ => self.number(bindings)?,
+        })
+    }
+
+    /// The value at a launch, tensors being taken from their first element.
+    pub(super) fn number(&self, bindings: &Bindings) -> Result<ArgValue, DimError> {
+        let beyond = |dim: &Dim| DimError::Overflow(dim.to_string());
+        Ok(match &self.value {
+            &ParamValue::Load { index, align } => ArgValue::Load { index, offset: 0, align },
+            &ParamValue::Store { index, align } => ArgValue::Store { index, offset: 0, align },
             &ParamValue::Table { align } => ArgValue::Table { align },
             ParamValue::Size(dim, IndexWidth::Bits64) => ArgValue::U64(dim.eval(bindings)?),
             ParamValue::Size(dim, IndexWidth::Bits32) => {

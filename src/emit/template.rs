@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
@@ -15,6 +15,14 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),
     ("transposed", include_str!("../../templates/transposed.cu.tera")),
+    ("routines/head", include_str!("../../templates/routines/head.tera")),
+    ("routines/conv", include_str!("../../templates/routines/conv.cu.tera")),
+    ("routines/lanes", include_str!("../../templates/routines/lanes.cu.tera")),
+    ("routines/map", include_str!("../../templates/routines/map.cu.tera")),
+    ("routines/pool", include_str!("../../templates/routines/pool.cu.tera")),
+    ("routines/product", include_str!("../../templates/routines/product.cu.tera")),
+    ("routines/scan", include_str!("../../templates/routines/scan.cu.tera")),
+    ("routines/topk", include_str!("../../templates/routines/topk.cu.tera")),
 ];
 
 static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {

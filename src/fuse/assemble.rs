@@ -1,11 +1,13 @@
 //! Writes the plan: buffers, steps in an order that respects every dependence, decisions.
 
 use super::decide::decisions;
-use super::facts::{Class, Facts};
+use super::facts::Class;
 use super::grow::Growth;
 use super::lower::lower;
-use crate::graph::Kind;
-use crate::plan::{Buffer, BufferId, Plan, Role, Step};
+use super::routines;
+use crate::graph::{Kind, Value};
+use crate::plan::routine::Operand;
+use crate::plan::{Buffer, BufferId, IndexWidth, OnHost, Plan, Role, Routine, Stage, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The plan of a finished growth.
@@ -33,11 +35,11 @@ pub(super) fn assemble(mut growth: Growth, taps: &[u32]) -> Plan {
         (None, None) => (u32::MAX, 2),
     };
     let order = growth.depend.order(first);
-    let (mut steps, mut names, mut number) = (Vec::new(), BTreeMap::new(), 0);
+    let (mut steps, mut names, mut number, mut stages) = (Vec::new(), BTreeMap::new(), 0, 0);
     let buffer = |v: u32| place(v).unwrap_or(BufferId(0));
     for unit in order {
         if let Some(n) = nodes.get(&unit) {
-            steps.push(node_step(facts, *n, &buffer));
+            steps.push(node_step(&growth, *n, &mut stages, &buffer));
         } else if let Some(k) = kernels.get(&unit) {
             let kernel = lower(&growth, &mut drafts[*k], number, &buffer);
             number += 1;
@@ -65,15 +67,43 @@ pub(super) fn assemble(mut growth: Growth, taps: &[u32]) -> Plan {
     }
 }
 
-fn node_step(facts: &Facts, n: u32, buffer: &dyn Fn(u32) -> BufferId) -> Step {
+/// A node that no kernel holds: a routine, or a node of the host. `number` counts stages.
+fn node_step(growth: &Growth, n: u32, number: &mut usize, buffer: &dyn Fn(u32) -> BufferId) -> Step {
+    let facts = growth.facts;
     let node = &facts.nodes[n as usize];
-    Step::Node {
-        node: node.id,
-        label: facts.label(n).into(),
-        kind: facts.graph.node(node.id).kind.to_string(),
-        inputs: node.operands.iter().map(|v| buffer(*v)).collect(),
-        outputs: (node.first..node.first + node.results).map(buffer).collect(),
+    let of_graph = facts.graph.node(node.id);
+    let (label, kind) = (facts.label(n).to_string(), of_graph.kind.to_string());
+    let inputs = node.operands.iter().map(|v| buffer(*v)).collect();
+    let outputs = (node.first..node.first + node.results).map(buffer).collect();
+    let operand = |value: &Value| {
+        let (dtype, shape) = facts.graph.ty(*value).full()?;
+        Some(Operand { buffer: buffer(facts.of(*value)), dtype, shape: shape.0.clone() })
+    };
+    let failed = growth.options.on_host.iter().find(|(id, _)| *id == node.id);
+    let drafts = match (failed, &node.class, &of_graph.kind) {
+        (Some((_, error)), ..) => Err(OnHost::CompileFailed { error: error.clone() }),
+        (None, Class::Hard(reason), Kind::Pointwise(_) | Kind::View(_)) => Err(OnHost::Unfused(reason.clone())),
+        // A product that no kernel could hold, or whose kernel did not compile, among them.
+        _ => routines::stages(facts.graph, growth.model, node.id),
+    };
+    let drafts = match drafts {
+        Ok(drafts) => drafts,
+        Err(why) => return Step::Node { node: node.id, label, kind, inputs, outputs, why },
+    };
+    let mut stages = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        stages.push(Stage {
+            name: format!("rt_{}_{number}", draft.work.name()),
+            work: draft.work,
+            // Every value of a routine has a type: a family asks for each.
+            reads: draft.reads.iter().filter_map(operand).collect(),
+            writes: draft.writes.iter().filter_map(operand).collect(),
+            index: IndexWidth::Bits32,
+        });
+        *number += 1;
     }
+    let origin = of_graph.origin.to_vec();
+    Step::Routine(Routine { node: node.id, label, kind, origin, inputs, outputs, stages })
 }
 
 /// The plan's buffers, and which of them each value lies in.

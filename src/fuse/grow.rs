@@ -25,7 +25,7 @@ const MOST_SIBLINGS: usize = 8;
 pub(super) struct Growth<'a, 'g> {
     pub facts: &'a Facts<'g>,
     pub model: &'a Model,
-    options: &'a Options,
+    pub options: &'a Options,
     pub pins: &'a Pins,
     pub homes: Homes,
     cones: Vec<Option<Cone>>,

@@ -4,7 +4,7 @@
 //! The work in one sentence a file: `facts` says what each node is to fusion; `grow` puts kernels together from the outputs
 //! toward the inputs, asking `cost` what is cheaper, `cone` what a value takes to compute again and `depend` whether a
 //! cycle would close; `weld` says what a product reads and `home` which product each op follows; `index` keeps the affine map of every value through views; `lower` and `coalesce` write each kernel down;
-//! `assemble` orders the steps; `decide` explains.
+//! `routines` gives the nodes that fusion does not take a kernel of their own; `assemble` orders the steps; `decide` explains.
 //!
 //! **No cycle, by construction.** A kernel is a unit of a dependence graph with the nodes that stay nodes. An edge is added only when a
 //! value is given its one writer, and at that moment all of the value's readers are known, because users come before producers;
@@ -24,6 +24,7 @@ mod host;
 mod index;
 mod lower;
 mod pins;
+mod routines;
 mod split;
 mod taps;
 mod unfused;
@@ -58,6 +59,8 @@ pub struct Options {
     pub never: Vec<(NodeId, String)>,
     /// Let kernels hold a matrix product or convolution each. Convolutions must have been prepared by the passes' option of that name.
     pub weld: bool,
+    /// Nodes that no routine may compute, each with what the compiler said of it.
+    pub on_host: Vec<(NodeId, String)>,
     /// The GPU whose figures decide what is cheaper.
     pub target: Target,
     /// Sizes of symbols, for costing only.
@@ -90,6 +93,7 @@ impl Default for Options {
             taps: Vec::new(),
             failed: Vec::new(),
             never: Vec::new(),
+            on_host: Vec::new(),
             weld: false,
             target: Target::of(Arch::SM_90),
             bindings: Bindings::new(),

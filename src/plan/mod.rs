@@ -1,25 +1,29 @@
 //! The plan: what the compiler decided, as pure data. `fuse` and `schedule` write it; the emitter, the reports, the runtime and the
 //! command line only read it. It serialises, diffs and prints, and holds neither code text nor device handles.
 //!
-//! A plan is a list of [`Step`]s over a list of [`Buffer`]s. A step is a [`Kernel`] that pointweld generates, or a node that it
-//! leaves to others. A kernel walks a *domain*, a box of index tuples; every load and store is an affine [`Access`] from a tuple
+//! A plan is a list of [`Step`]s over a list of [`Buffer`]s. A step is a [`Kernel`] that pointweld generates for a group of nodes, a
+//! [`Routine`] that it generates for one node, or a node that runs on the host. A kernel walks a *domain*, a box of index tuples; every load and store is an affine [`Access`] from a tuple
 //! to an element of a buffer, which is how broadcasts (stride 0), transposes, slices, repeats and concatenations cost no
 //! pass of their own.
 
 mod broadcast;
 mod decision;
+mod host;
 pub mod layout;
 mod moved;
 mod print;
 mod product;
+pub mod routine;
 mod schedule;
 mod storage;
 
 pub use broadcast::{Broadcast, BroadcastError};
 pub use decision::{Decision, Reason, Verdict};
+pub use host::OnHost;
 pub use layout::Tile;
 pub use moved::{Moved, SECTOR, moved_for};
 pub use product::{Contraction, Operand, Product};
+pub use routine::{Routine, Stage};
 pub use schedule::{Compute, Form, IndexWidth, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
 
@@ -78,6 +82,7 @@ pub enum Role {
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     Kernel(Kernel),
+    Routine(Routine),
     /// A node that no generated kernel computes.
     Node {
         node: NodeId,
@@ -85,6 +90,7 @@ pub enum Step {
         kind: String,
         inputs: Vec<BufferId>,
         outputs: Vec<BufferId>,
+        why: OnHost,
     },
 }
 
@@ -163,8 +169,20 @@ impl Plan {
     pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
         self.steps.iter().filter_map(|step| match step {
             Step::Kernel(kernel) => Some(kernel),
-            Step::Node { .. } => None,
+            Step::Routine(_) | Step::Node { .. } => None,
         })
+    }
+
+    pub fn routines(&self) -> impl Iterator<Item = &Routine> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Routine(routine) => Some(routine),
+            Step::Kernel(_) | Step::Node { .. } => None,
+        })
+    }
+
+    /// The stages of all routines, in order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        self.routines().flat_map(|routine| &routine.stages)
     }
 }
 

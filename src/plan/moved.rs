@@ -5,7 +5,7 @@
 //! brings its neighbours along, and what a sector holds besides has left the caches by the time it is wanted. A tile of shared memory
 //! ([`Form::Transposed`](super::Form)) takes them in the order in which they lie.
 
-use super::{Access, Contraction, Kernel, Plan, Product, layout};
+use super::{Access, Contraction, Kernel, Plan, Product, Stage, layout};
 use crate::dim::{Bindings, Dim, DimError};
 use crate::dtype::DType;
 use crate::shape::Shape;
@@ -66,6 +66,17 @@ pub fn moved_for(size: u64, stride: &Dim) -> u64 {
     match stride.known().map(i64::unsigned_abs) {
         Some(0 | 1) => size,
         stride => stride.map_or(SECTOR, |n| n.saturating_mul(size)).min(SECTOR).max(size),
+    }
+}
+
+impl Stage {
+    /// What one launch moves: every tensor once.
+    pub fn moved(&self) -> Result<Moved, DimError> {
+        let mut moved = Moved { launches: 1, ..Moved::default() };
+        for operand in self.reads.iter().chain(&self.writes) {
+            moved.add(operand.dtype, &operand.shape.iter().try_fold(Dim::ONE, |n, d| n.mul(d))?)?;
+        }
+        Ok(moved)
     }
 }
 

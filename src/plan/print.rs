@@ -1,6 +1,8 @@
 //! A plan as text: one line a load, statement, store and decision.
 
-use super::{Access, Arg, Broadcast, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Step, Verdict};
+use super::{
+    Access, Arg, Broadcast, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Routine, Step, Verdict,
+};
 use crate::dim::Dim;
 use crate::name::Shown;
 use std::fmt;
@@ -24,8 +26,9 @@ impl fmt::Display for Plan {
         for step in &self.steps {
             match step {
                 Step::Kernel(kernel) => write!(f, "{kernel}")?,
-                Step::Node { label, kind, inputs, outputs, .. } => {
-                    writeln!(f, "node {} {kind}: {} -> {}", Shown(label), list(inputs), list(outputs))?;
+                Step::Routine(routine) => write!(f, "{routine}")?,
+                Step::Node { label, kind, inputs, outputs, why, .. } => {
+                    writeln!(f, "node {} {kind}: {} -> {}: {why}", Shown(label), list(inputs), list(outputs))?;
                 }
             }
         }
@@ -33,6 +36,15 @@ impl fmt::Display for Plan {
             writeln!(f, "edge {d}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Routine {
+    /// `routine Softmax_3 Softmax: b1 -> b2 by rt_softmax_0`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stages: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let (label, inputs, outputs) = (Shown(&self.label), list(&self.inputs), list(&self.outputs));
+        writeln!(f, "routine {label} {}: {inputs} -> {outputs} by {}", self.kind, stages.join(", "))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Inputs, outputs and constants have memory of their own, so that a run can be repeated and its results read. What is computed on the
 //! way shares one arena: buffers whose lives do not overlap share bytes ([`MemoryPlan`]).
 
-use super::{BufferId, Plan, Role, Step};
+use super::{BufferId, Plan, Role, Routine, Step};
 use crate::dim::{Bindings, DimError};
 use crate::dtype::DType;
 use crate::memory::{Lifetime, MemoryError, MemoryPlan};
@@ -75,6 +75,9 @@ impl Storage {
                 Step::Kernel(kernel) => {
                     let loads = kernel.loads.iter().map(|load| load.buffer);
                     (loads.chain(kernel.stores.iter().map(|store| store.buffer)).collect(), true)
+                }
+                Step::Routine(Routine { inputs, outputs, .. }) => {
+                    (inputs.iter().chain(outputs).copied().collect(), true)
                 }
                 Step::Node { inputs, outputs, .. } => (inputs.iter().chain(outputs).copied().collect(), false),
             };

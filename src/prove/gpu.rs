@@ -33,7 +33,7 @@ impl<'a> Gpu<'a> {
     fn run_on(&self, trial: &Trial) -> Result<Result<Vec<Stored>, String>, EngineError> {
         let (plan, graph) = plan_of(trial);
         let code = Code { source: trial.source, cubin: self.cubin, arch: self.arch, table: trial.table };
-        let engine = Engine::load(self.device, &plan, &graph, &[code], false)?;
+        let engine = Engine::load(self.device, &plan, &graph, &[code], &[], false)?;
         let stream = self.device.stream()?;
         let mut given = Vec::new();
         for (region, (name, _)) in trial.loads.iter().zip(&plan.inputs) {

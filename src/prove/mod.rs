@@ -12,6 +12,7 @@ mod data;
 mod gpu;
 mod interpreter;
 mod judge;
+pub mod routine;
 mod trial;
 
 pub use gpu::Gpu;

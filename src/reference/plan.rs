@@ -7,7 +7,7 @@ use super::strided::{CHUNK, loose_bytes};
 use super::{KernelError, NodeError, Options, ReferenceError, anchor, bind, body};
 use crate::dim::{Bindings, Dim};
 use crate::graph::{Graph, NodeId, Type};
-use crate::plan::{Access, BufferId, Kernel, Operand, Plan, Product, Role, Step};
+use crate::plan::{Access, BufferId, Kernel, Operand, Plan, Product, Role, Routine, Step};
 use crate::shape::Shape;
 use crate::tensor::{self, Tensor};
 use rayon::prelude::*;
@@ -31,6 +31,7 @@ pub fn run_plan<N: AsRef<str>>(
             Step::Kernel(kernel) => run
                 .kernel(kernel, mode)
                 .map_err(|source| ReferenceError::Kernel { kernel: kernel.name.clone(), source })?,
+            Step::Routine(Routine { node, inputs, outputs, .. }) => run.node(*node, inputs, outputs)?,
             Step::Node { node, inputs, outputs, .. } => run.node(*node, inputs, outputs)?,
         }
     }

@@ -4,9 +4,11 @@
 //! returns the grid. The engine loads the cubin, gets the entry, and passes both to `cuLaunchKernel`.
 
 use crate::dim::Dim;
+use crate::dtype::DType;
 use crate::emit::{self, Blocks, KernelSource, ParamValue};
 use crate::name::Shown;
-use crate::plan::{IndexWidth, Kernel, Plan};
+use crate::plan::routine::Operand;
+use crate::plan::{Access, BufferId, IndexWidth, Kernel, Plan, Routine, Stage};
 use crate::scalar::Scalar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -38,22 +40,68 @@ static inline uint32_t pw_multiplier(int64_t d) {
 }
 "#;
 
-/// The text of `kernels.h`. `sources[i]` is the text of the plan's kernel `i`, and `tables[i]` its table, if it reads one.
-pub fn c_header(plan: &Plan, sources: &[&KernelSource], tables: &[Option<&[u8]>]) -> String {
+/// What a header says of a kernel or of a stage of a routine.
+struct Subject {
+    name: String,
+    line: String,
+    loads: Vec<Tensor>,
+    stores: Vec<Tensor>,
+    /// Nothing is launched if one of them is 0.
+    extents: Vec<Dim>,
+}
+
+/// A tensor of a launch, and its first element that is touched.
+struct Tensor {
+    buffer: BufferId,
+    dtype: DType,
+    offset: Dim,
+}
+
+impl Subject {
+    fn of_kernel(plan: &Plan, kernel: &Kernel) -> Subject {
+        let tensor = |buffer, dtype, access: &Access| Tensor { buffer, dtype, offset: access.offset.clone() };
+        Subject {
+            name: kernel.name.clone(),
+            line: emit::describe(plan, kernel),
+            loads: kernel.loads.iter().map(|load| tensor(load.buffer, load.dtype, &load.access)).collect(),
+            stores: kernel.stores.iter().map(|store| tensor(store.buffer, store.dtype, &store.access)).collect(),
+            extents: kernel.domain.clone(),
+        }
+    }
+
+    fn of_stage(plan: &Plan, routine: &Routine, stage: &Stage) -> Subject {
+        let tensor = |o: &Operand| Tensor { buffer: o.buffer, dtype: o.dtype, offset: Dim::ZERO };
+        Subject {
+            name: stage.name.clone(),
+            line: emit::describe_stage(plan, routine, stage),
+            loads: stage.reads.iter().map(tensor).collect(),
+            stores: stage.writes.iter().map(tensor).collect(),
+            extents: stage.writes.first().map_or(Vec::new(), |write| write.shape.clone()),
+        }
+    }
+}
+
+/// The text of `kernels.h`. `sources[i]` is the text of the plan's kernel `i`, and `tables[i]` its table, if it reads one; `stages` are the
+/// texts of the stages of its routines.
+pub fn c_header(plan: &Plan, sources: &[&KernelSource], tables: &[Option<&[u8]>], stages: &[&KernelSource]) -> String {
     let mut text = format!("/* Written by pointweld {} for {}. */\n", env!("CARGO_PKG_VERSION"), Shown(&plan.model));
     text.push_str(PREAMBLE);
     for ((kernel, source), table) in plan.kernels().zip(sources).zip(tables) {
-        one_kernel(&mut text, plan, kernel, source, *table);
+        one_kernel(&mut text, plan, &Subject::of_kernel(plan, kernel), source, *table);
+    }
+    let stage_of = plan.routines().flat_map(|routine| routine.stages.iter().map(move |stage| (routine, stage)));
+    for ((routine, stage), source) in stage_of.zip(stages) {
+        one_kernel(&mut text, plan, &Subject::of_stage(plan, routine, stage), source, None);
     }
     text.push_str("\n#endif\n");
     text
 }
 
-fn one_kernel(text: &mut String, plan: &Plan, kernel: &Kernel, source: &KernelSource, table: Option<&[u8]>) {
+fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelSource, table: Option<&[u8]>) {
     let name = &kernel.name;
     let symbols = Symbols::of(kernel, source);
     let c = |dim: &Dim| dim.to_c(&|s| symbols.0[s].clone());
-    _ = writeln!(text, "\n/* {} */", emit::describe(plan, kernel));
+    _ = writeln!(text, "\n/* {} */", kernel.line);
     _ = writeln!(text, "/* Text and cubins: kernels/{0}.*; entry: {0}. */", source.entry);
     _ = writeln!(text, "#define PW_{}_ENTRY \"{}\"", name.to_uppercase(), source.entry);
     if let Some(table) = table {
@@ -75,13 +123,13 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Kernel, source: &KernelSo
                 let load = &kernel.loads[*index as usize];
                 let buffer = &plan.buffer(load.buffer).name;
                 arguments.push(format!("uint64_t {id} /* {}, a multiple of {align} with its offset */", Shown(buffer)));
-                format!("{id} + (uint64_t)(({}) * {})", c(&load.access.offset), load.dtype.bytes().unwrap_or(1))
+                format!("{id} + (uint64_t)(({}) * {})", c(&load.offset), load.dtype.bytes().unwrap_or(1))
             }
             ParamValue::Store { index, align } => {
                 let store = &kernel.stores[*index as usize];
                 let buffer = &plan.buffer(store.buffer).name;
                 arguments.push(format!("uint64_t {id} /* {}, a multiple of {align} with its offset */", Shown(buffer)));
-                format!("{id} + (uint64_t)(({}) * {})", c(&store.access.offset), store.dtype.bytes().unwrap_or(1))
+                format!("{id} + (uint64_t)(({}) * {})", c(&store.offset), store.dtype.bytes().unwrap_or(1))
             }
             ParamValue::Table { align } => {
                 arguments.push(format!("uint64_t {id} /* the table on the device, a multiple of {align} */"));
@@ -123,8 +171,8 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Kernel, source: &KernelSo
     _ = writeln!(text, "  return launch;\n}}");
 }
 
-fn ones(kernel: &Kernel) -> Vec<(Dim, u64)> {
-    kernel.domain.iter().map(|d| (d.clone(), 1)).collect()
+fn ones(kernel: &Subject) -> Vec<(Dim, u64)> {
+    kernel.extents.iter().map(|d| (d.clone(), 1)).collect()
 }
 
 fn field_type(value: &ParamValue) -> &'static str {
@@ -135,7 +183,7 @@ fn field_type(value: &ParamValue) -> &'static str {
         ParamValue::Stride(_, IndexWidth::Bits32) => "int32_t",
         ParamValue::Stride(_, IndexWidth::Bits64) => "int64_t",
         ParamValue::Scalar(scalar) => match scalar.dtype() {
-            crate::dtype::DType::F64 => "double",
+            DType::F64 => "double",
             t if t.is_float() => "float",
             _ => "int32_t",
         },
@@ -171,11 +219,10 @@ fn table_text(text: &mut String, name: &str, table: &[u8]) {
 struct Symbols(BTreeMap<String, String>);
 
 impl Symbols {
-    fn of(kernel: &Kernel, source: &KernelSource) -> Symbols {
+    fn of(kernel: &Subject, source: &KernelSource) -> Symbols {
         let mut names = BTreeSet::new();
-        let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
-        accesses.for_each(|access| access.offset.symbols(&mut names));
-        kernel.domain.iter().for_each(|d| d.symbols(&mut names));
+        kernel.loads.iter().chain(&kernel.stores).for_each(|tensor| tensor.offset.symbols(&mut names));
+        kernel.extents.iter().for_each(|d| d.symbols(&mut names));
         for param in &source.params {
             if let ParamValue::Size(d, _)
             | ParamValue::Stride(d, _)

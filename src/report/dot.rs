@@ -1,4 +1,5 @@
-//! A plan as a Graphviz graph: a box for each kernel with its ops, an ellipse for each node left to others, an edge for each tensor.
+//! A plan as a Graphviz graph: a box for each kernel with its ops, a rounded one for each routine, an
+//! ellipse for each node of the host, an edge for each tensor.
 
 use crate::name::Shown;
 use crate::plan::{BufferId, Kernel, Plan, Role, Step};
@@ -17,6 +18,10 @@ pub fn dot(plan: &Plan) -> String {
         let (label, style, outputs) = match step {
             Step::Kernel(kernel) => {
                 (kernel_label(kernel), "shape=box, style=filled, fillcolor=\"#d5e8d4\"", stores(kernel))
+            }
+            Step::Routine(routine) => {
+                let label = format!("{}\n{}", routine.kind, Shown(&routine.label));
+                (label, "shape=box, style=\"filled,rounded\", fillcolor=\"#dae8fc\"", routine.outputs.clone())
             }
             Step::Node { label, kind, outputs, .. } => {
                 (format!("{kind}\n{}", Shown(label)), "shape=ellipse", outputs.clone())
@@ -42,6 +47,7 @@ pub fn dot(plan: &Plan) -> String {
     for (i, step) in plan.steps.iter().enumerate() {
         let mut read: Vec<BufferId> = match step {
             Step::Kernel(kernel) => kernel.loads.iter().map(|load| load.buffer).collect(),
+            Step::Routine(routine) => routine.inputs.clone(),
             Step::Node { inputs, .. } => inputs.clone(),
         };
         read.sort_unstable();

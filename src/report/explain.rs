@@ -2,7 +2,7 @@
 
 use crate::dim::{Bindings, DimError};
 use crate::graph::{Graph, Kind};
-use crate::plan::{Decision, Moved, Plan, Reason, Verdict};
+use crate::plan::{Decision, Moved, Plan, Reason, Routine, Step, Verdict};
 use crate::{emit, fuse, passes};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,9 @@ pub struct Explanation {
     /// How often each rule of the passes fired.
     pub rules: BTreeMap<String, usize>,
     pub kernels: Vec<KernelRow>,
+    /// Nodes that have a kernel of their own, and nodes that run on the host.
+    pub routines: Vec<RoutineRow>,
+    pub host: Vec<HostRow>,
     pub decisions: Vec<Decision>,
 }
 
@@ -67,6 +70,25 @@ pub struct KernelRow {
     pub nodes: Vec<String>,
 }
 
+/// A node with kernels of its own.
+#[derive(Debug, Serialize)]
+pub struct RoutineRow {
+    pub node: String,
+    /// `Softmax(Softmax_213): 345[Half(1,1000)] -> 346[Half(1,1000)]`, one for each kernel.
+    pub lines: Vec<String>,
+    /// The kernels' names.
+    pub kernels: Vec<String>,
+    pub bytes: u64,
+}
+
+/// A node that runs on the host.
+#[derive(Debug, Serialize)]
+pub struct HostRow {
+    pub node: String,
+    pub kind: String,
+    pub why: String,
+}
+
 /// Explains a plan of `simplified`, which the passes made of `model`. Symbols without a size count as 1.
 pub fn explain(
     model: &Graph,
@@ -106,8 +128,29 @@ pub fn explain(
         after: Traffic::of(plan.moved(), &sizes),
         rules: passes.counts().into_iter().map(|((pass, rule), n)| (format!("{pass}/{rule}"), n)).collect(),
         kernels: kernels.collect(),
+        routines: plan.routines().map(|routine| routine_row(plan, routine, &sizes)).collect(),
+        host: plan.steps.iter().filter_map(host_row).collect(),
         decisions: plan.decisions.clone(),
         sizes,
+    }
+}
+
+fn routine_row(plan: &Plan, routine: &Routine, sizes: &Bindings) -> RoutineRow {
+    let stages = &routine.stages;
+    RoutineRow {
+        node: routine.label.clone(),
+        lines: stages.iter().map(|stage| emit::describe_stage(plan, routine, stage)).collect(),
+        kernels: stages.iter().map(|stage| stage.name.clone()).collect(),
+        bytes: stages.iter().map(|stage| Traffic::of(stage.moved(), sizes).bytes).sum(),
+    }
+}
+
+fn host_row(step: &Step) -> Option<HostRow> {
+    match step {
+        Step::Node { label, kind, why, .. } => {
+            Some(HostRow { node: label.clone(), kind: kind.clone(), why: why.to_string() })
+        }
+        Step::Kernel(_) | Step::Routine(_) => None,
     }
 }
 
@@ -115,13 +158,16 @@ impl Explanation {
     /// Only what concerns the model's node of that name; `None` if neither a kernel nor a decision names it.
     pub fn about(mut self, node: &str) -> Option<Explanation> {
         self.kernels.retain(|kernel| kernel.nodes.iter().any(|n| n == node));
+        self.routines.retain(|routine| routine.node == node);
+        self.host.retain(|row| row.node == node);
         let kernels: Vec<&str> = self.kernels.iter().map(|k| k.name.as_str()).collect();
         let holds = |d: &Decision| {
             let inside = matches!(&d.verdict, Verdict::Fused { kernel, .. } if kernels.contains(&kernel.as_str()));
             d.from == node || d.to == node || inside
         };
         self.decisions.retain(holds);
-        (!self.kernels.is_empty() || !self.decisions.is_empty()).then_some(self)
+        let alone = !self.routines.is_empty() || !self.host.is_empty();
+        (alone || !self.kernels.is_empty() || !self.decisions.is_empty()).then_some(self)
     }
 
     /// How many edges were cut for each kind of reason.
@@ -186,6 +232,19 @@ impl fmt::Display for Explanation {
             writeln!(f, "  {}  {}  {}", kernel.name, kernel.form, Sectors(kernel.bytes, kernel.sectors))?;
             writeln!(f, "    {}", kernel.line)?;
             writeln!(f, "    {}", kernel.ops.join(", "))?;
+        }
+        if !self.routines.is_empty() {
+            writeln!(f, "\nroutines: nodes with kernels of their own")?;
+        }
+        for routine in &self.routines {
+            writeln!(f, "  {}  {}", routine.kernels.join(" "), Bytes(routine.bytes))?;
+            routine.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
+        }
+        if !self.host.is_empty() {
+            writeln!(f, "\non the host")?;
+        }
+        for row in &self.host {
+            writeln!(f, "  {} ({}): {}", crate::name::Shown(&row.node), row.kind, row.why)?;
         }
         let cuts = self.cuts();
         if !cuts.is_empty() {

@@ -7,4 +7,4 @@ pub mod pages;
 
 pub use c_header::{LARGEST_TABLE_IN_HEADER, c_header};
 pub use dot::dot;
-pub use explain::{Explanation, KernelRow, Nodes, Traffic, explain};
+pub use explain::{Explanation, HostRow, KernelRow, Nodes, RoutineRow, Traffic, explain};

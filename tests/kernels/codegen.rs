@@ -296,7 +296,7 @@ fn names_of_a_model_write_nothing_but_names() {
         let sources: Vec<&KernelSource> = planned.sources.iter().collect();
         let tables = vec![None; sources.len()];
         let file = folder.path().join("kernels.h");
-        fs::write(&file, pointweld::report::c_header(&planned.plan, &sources, &tables)).unwrap();
+        fs::write(&file, pointweld::report::c_header(&planned.plan, &sources, &tables, &[])).unwrap();
         let mut cc = std::process::Command::new("cc");
         let run = cc.args(["-std=c99", "-trigraphs", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-function"]);
         let output = run.arg(&file).output().expect("a C compiler");

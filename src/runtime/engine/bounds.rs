@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::dim::{Bindings, DimError};
-use crate::plan::{Access, Kernel, Plan};
+use crate::plan::{Access, Kernel, Plan, Stage};
 
 /// Checks every load and store of the kernel at these sizes.
 pub(super) fn check(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<(), EngineError> {
@@ -21,6 +21,24 @@ pub(super) fn check(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<()
         if first < 0 || last >= i128::from(count) {
             let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
             return Err(EngineError::OutOfBounds { kernel, value, first, last, count });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a stage's tensors are as large as their buffers: a stage touches no element outside its tensors.
+pub(super) fn check_stage(plan: &Plan, stage: &Stage, sizes: &Bindings) -> Result<(), EngineError> {
+    for operand in stage.reads.iter().chain(&stage.writes) {
+        let buffer = plan.buffer(operand.buffer);
+        let shape = buffer.ty.shape.as_ref();
+        let shape = shape.ok_or_else(|| EngineError::UnknownType { value: buffer.name.clone() })?;
+        let count = shape.count()?.eval(sizes)?;
+        let own = operand.shape.iter().map(|d| d.eval(sizes)).collect::<Result<Vec<u64>, _>>()?;
+        let own = own.iter().fold(1u128, |n, d| n.saturating_mul(u128::from(*d)));
+        if own > u128::from(count) {
+            let (kernel, value, last) =
+                (stage.name.clone(), buffer.name.clone(), i128::try_from(own).unwrap_or(i128::MAX) - 1);
+            return Err(EngineError::OutOfBounds { kernel, value, first: 0, last, count });
         }
     }
     Ok(())

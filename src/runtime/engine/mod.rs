@@ -7,7 +7,7 @@
 //! A session whose sizes pass 32-bit indices, or whose caller's memory is not aligned to vectors, has another form of the kernel compiled on the
 //! spot, once for the engine.
 //!
-//! Nodes that no generated kernel computes are executed by the CPU reference between the graphs, with copies to and fro; a plan
+//! A node that fusion does not take runs as a routine, in the same graph. Nodes that no generated kernel computes are executed by the CPU reference between the graphs, with copies to and fro; a plan
 //! without such nodes is one CUDA graph and never waits for the host.
 
 mod bounds;
@@ -21,7 +21,7 @@ pub use session::Session;
 use super::{Buffer, Device, Function, Module};
 use crate::emit::{Blocks, KernelSource};
 use crate::graph::Graph;
-use crate::plan::{Kernel, Plan, Role};
+use crate::plan::{BufferId, Kernel, Plan, Role, Stage};
 use crate::target::Arch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ struct Loaded {
     graph: Graph,
     /// In the order of the plan's kernels.
     kernels: Vec<Entry>,
+    /// In the order of the plan's stages.
+    stages: Vec<StageEntry>,
     /// Constant buffers, by their place in the plan.
     constants: BTreeMap<u32, Buffer>,
     variants: Variants,
@@ -60,36 +62,44 @@ struct Entry {
     table: Option<Buffer>,
 }
 
+struct StageEntry {
+    stage: Stage,
+    source: KernelSource,
+    function: Function,
+}
+
 impl Engine {
-    /// Loads the code of every kernel of the plan, in the plan's order, and the constants that they read. `cached` says whether other
+    /// Loads the code of every kernel and every stage of the plan, in the plan's order, and the constants that they read. `cached` says whether other
     /// forms of kernels that sessions come to need go through the cache on disk.
     ///
     /// # Errors
-    /// [`EngineError::Device`] if code can't be loaded or memory is short, [`EngineError::Mismatch`] if there is not one code a kernel.
+    /// [`EngineError::Device`] if code can't be loaded or memory is short, [`EngineError::Mismatch`] if there is not one code a kernel
+    /// and one a stage.
     pub fn load(
         device: &Device,
         plan: &Plan,
         graph: &Graph,
         code: &[Code],
+        stages: &[Code],
         cached: bool,
     ) -> Result<Engine, EngineError> {
         let stream = device.stream()?;
-        let expected = plan.kernels().count();
-        if expected != code.len() {
-            return Err(EngineError::Mismatch { expected, found: code.len() });
+        for (expected, code) in [(plan.kernels().count(), code), (plan.stages().count(), stages)] {
+            if expected != code.len() {
+                return Err(EngineError::Mismatch { expected, found: code.len() });
+            }
         }
         // Kernels of one text share one module.
         let mut modules: BTreeMap<&str, Module> = BTreeMap::new();
+        for code in code.iter().chain(stages) {
+            if !modules.contains_key(code.source.entry.as_str()) {
+                modules.insert(&code.source.entry, Module::load(device, code.cubin, code.arch)?);
+            }
+        }
+        let function =
+            |source: &KernelSource| modules[source.entry.as_str()].function(&source.entry, source.rule.dynamic_shared);
         let mut kernels = Vec::new();
         for (kernel, code) in plan.kernels().zip(code) {
-            let module = match modules.get(code.source.entry.as_str()) {
-                Some(module) => module.clone(),
-                None => {
-                    let module = Module::load(device, code.cubin, code.arch)?;
-                    modules.insert(&code.source.entry, module.clone());
-                    module
-                }
-            };
             let mut source = code.source.clone();
             // As many blocks as this very GPU runs at a time.
             if let Blocks::Persistent { multiprocessors, .. } = &mut source.rule.blocks {
@@ -98,19 +108,26 @@ impl Engine {
             kernels.push(Entry {
                 kernel: kernel.clone(),
                 source,
-                function: module.function(&code.source.entry, code.source.rule.dynamic_shared)?,
+                function: function(code.source)?,
                 table: code.table.map(|bytes| table_buffer(device, bytes)).transpose()?,
             });
         }
+        let mut of_stages = Vec::new();
+        for (stage, code) in plan.stages().zip(stages) {
+            let function = function(code.source)?;
+            of_stages.push(StageEntry { stage: stage.clone(), source: code.source.clone(), function });
+        }
         let mut constants = BTreeMap::new();
-        for load in plan.kernels().flat_map(|kernel| &kernel.loads) {
-            let buffer = plan.buffer(load.buffer);
+        let loads = plan.kernels().flat_map(|kernel| &kernel.loads).map(|load| load.buffer);
+        for id in loads.chain(plan.stages().flat_map(|stage| &stage.reads).map(|read| read.buffer)) {
+            let root = root(plan, id);
+            let buffer = plan.buffer(root);
             if let (Role::Constant, Some(tensor)) = (buffer.role, graph.constant(buffer.value))
-                && !constants.contains_key(&load.buffer.0)
+                && !constants.contains_key(&root.0)
             {
                 let memory = device.alloc(tensor.bytes().len() as u64)?;
                 memory.upload_tensor(&stream, tensor)?;
-                constants.insert(load.buffer.0, memory);
+                constants.insert(root.0, memory);
             }
         }
         Ok(Engine(Arc::new(Loaded {
@@ -118,6 +135,7 @@ impl Engine {
             plan: plan.clone(),
             graph: graph.clone(),
             kernels,
+            stages: of_stages,
             constants,
             variants: Variants::new(cached),
         })))
@@ -132,6 +150,17 @@ impl Engine {
     pub fn plan(&self) -> &Plan {
         &self.0.plan
     }
+}
+
+/// The buffer whose memory a buffer is. A plan's aliases end: its storage has been checked before anything runs.
+fn root(plan: &Plan, mut id: BufferId) -> BufferId {
+    for _ in 0..plan.buffers.len() {
+        match plan.buffer(id).role {
+            Role::Alias(of) => id = of,
+            _ => break,
+        }
+    }
+    id
 }
 
 /// A kernel's table on the GPU.

@@ -1,14 +1,14 @@
 //! A plan at given sizes: memory placed, launches recorded.
 
 use super::variants::{Change, needs_wide};
-use super::{Engine, EngineError, Entry, bounds};
+use super::{Engine, EngineError, Entry, StageEntry, bounds};
 use crate::dim::Bindings;
 use crate::dtype::DType;
-use crate::emit::ArgValue;
+use crate::emit::{ArgValue, EmitError, KernelSource, Launch};
 use crate::graph::NodeId;
-use crate::plan::{BufferId, Place, Placement, Plan, Step, Storage};
+use crate::plan::{BufferId, IndexWidth, Place, Placement, Plan, Step, Storage};
 use crate::reference;
-use crate::runtime::{Arg, Buffer, Call, Geometry, Graph, Stream};
+use crate::runtime::{Arg, Buffer, Call, Function, Geometry, Graph, Stream};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -52,12 +52,17 @@ impl Engine {
         let stream = self.0.device.stream()?;
         let mut parts = Vec::new();
         let mut calls: Vec<Call> = Vec::new();
-        let mut kernels = 0..self.0.kernels.len();
+        let (mut kernels, mut stages) = (0..self.0.kernels.len(), 0..self.0.stages.len());
         for step in &plan.steps {
             match step {
                 Step::Kernel(_) => {
                     if let Some(number) = kernels.next() {
                         calls.push(call(self, number, sizes, &memory)?);
+                    }
+                }
+                Step::Routine(routine) => {
+                    for number in stages.by_ref().take(routine.stages.len()) {
+                        calls.push(call_stage(self, number, sizes, &memory)?);
                     }
                 }
                 Step::Node { node, label, inputs, outputs, .. } => {
@@ -146,51 +151,114 @@ fn call(engine: &Engine, number: usize, sizes: &Bindings, memory: &[Option<Buffe
 
 /// This form of a kernel with its arguments.
 fn call_of(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
-    let (plan, kernel) = (&engine.0.plan, &entry.kernel);
-    bounds::check(plan, kernel, sizes)?;
-    let launch = entry.source.launch(kernel, sizes)?;
-    let pointer = |id: BufferId, offset: i64, align: u32| -> Result<Arg, EngineError> {
-        let buffer = plan.buffer(id);
-        let missing = || EngineError::UnknownType { value: buffer.name.clone() };
-        let memory = memory[id.0 as usize].as_ref().ok_or_else(missing)?;
-        if memory.bytes() == 0 || launch.grid.contains(&0) {
-            return Ok(Arg::U64(0));
-        }
-        // The bounds check has shown the first element to be inside.
-        let start = u64::try_from(offset).unwrap_or(0);
-        let part = memory.slice(start, memory.bytes().saturating_sub(start))?;
-        if !part.pointer().is_multiple_of(align.max(1).into()) {
-            let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
-            return Err(EngineError::Misaligned { kernel, value, align, address: part.pointer() });
-        }
-        Ok(Arg::Buffer(part))
+    let kernel = &entry.kernel;
+    bounds::check(&engine.0.plan, kernel, sizes)?;
+    let launch = Ready {
+        name: &kernel.name,
+        source: &entry.source,
+        function: &entry.function,
+        table: entry.table.as_ref(),
+        loads: kernel.loads.iter().map(|load| load.buffer).collect(),
+        stores: kernel.stores.iter().map(|store| store.buffer).collect(),
+        launch: entry.source.launch(kernel, sizes)?,
     };
-    let mut args = Vec::with_capacity(launch.args.len());
-    for arg in &launch.args {
-        args.push(match *arg {
-            ArgValue::Load { index, offset, align } => pointer(kernel.loads[index as usize].buffer, offset, align)?,
-            ArgValue::Store { index, offset, align } => pointer(kernel.stores[index as usize].buffer, offset, align)?,
-            ArgValue::Table { .. } => match &entry.table {
-                Some(table) => Arg::Buffer(table.clone()),
-                None => return Err(EngineError::Mismatch { expected: 1, found: 0 }),
-            },
-            ArgValue::U32(n) => Arg::U32(n),
-            ArgValue::I32(n) => Arg::U32(n as u32),
-            ArgValue::U64(n) => Arg::U64(n),
-            ArgValue::I64(n) => Arg::U64(n as u64),
-            ArgValue::F32(x) => Arg::F32(x),
-            ArgValue::F64(x) => Arg::U64(x.to_bits()),
-        });
+    launch.call(&engine.0.plan, memory)
+}
+
+/// One stage of a routine with its arguments, in the form that the sizes allow.
+fn call_stage(
+    engine: &Engine,
+    number: usize,
+    sizes: &Bindings,
+    memory: &[Option<Buffer>],
+) -> Result<Call, EngineError> {
+    let loaded = &engine.0;
+    let entry = &loaded.stages[number];
+    match entry.source.launch_stage(&entry.stage, sizes) {
+        Err(EmitError::IndexTooNarrow { .. }) if entry.stage.index == IndexWidth::Bits32 => {
+            call_of_stage(engine, &*loaded.variants.wide_stage(loaded, number)?, sizes, memory)
+        }
+        _ => call_of_stage(engine, entry, sizes, memory),
     }
-    let geometry = Geometry {
-        grid: launch.grid,
-        block: launch.block,
-        shared: launch.dynamic_shared,
-        dependent: entry.source.rule.dependent,
+}
+
+fn call_of_stage(
+    engine: &Engine,
+    entry: &StageEntry,
+    sizes: &Bindings,
+    memory: &[Option<Buffer>],
+) -> Result<Call, EngineError> {
+    let stage = &entry.stage;
+    bounds::check_stage(&engine.0.plan, stage, sizes)?;
+    let launch = Ready {
+        name: &stage.name,
+        source: &entry.source,
+        function: &entry.function,
+        table: None,
+        loads: stage.reads.iter().map(|read| read.buffer).collect(),
+        stores: stage.writes.iter().map(|write| write.buffer).collect(),
+        launch: entry.source.launch_stage(stage, sizes)?,
     };
-    // SAFETY: the arguments are those of the kernel's own source, in its order and of its types; the bounds check has shown
-    // that every element its accesses reach lies inside the buffers.
-    Ok(unsafe { Call::new(&entry.function, geometry, &args) }?)
+    launch.call(&engine.0.plan, memory)
+}
+
+/// A launch whose accesses have been shown to lie inside the buffers.
+struct Ready<'a> {
+    name: &'a str,
+    source: &'a KernelSource,
+    function: &'a Function,
+    table: Option<&'a Buffer>,
+    loads: Vec<BufferId>,
+    stores: Vec<BufferId>,
+    launch: Launch,
+}
+
+impl Ready<'_> {
+    fn call(&self, plan: &Plan, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+        let launch = &self.launch;
+        let pointer = |id: BufferId, offset: i64, align: u32| -> Result<Arg, EngineError> {
+            let buffer = plan.buffer(id);
+            let missing = || EngineError::UnknownType { value: buffer.name.clone() };
+            let memory = memory[id.0 as usize].as_ref().ok_or_else(missing)?;
+            if memory.bytes() == 0 || launch.grid.contains(&0) {
+                return Ok(Arg::U64(0));
+            }
+            // The bounds check has shown the first element to be inside.
+            let start = u64::try_from(offset).unwrap_or(0);
+            let part = memory.slice(start, memory.bytes().saturating_sub(start))?;
+            if !part.pointer().is_multiple_of(align.max(1).into()) {
+                let (kernel, value) = (self.name.to_owned(), buffer.name.clone());
+                return Err(EngineError::Misaligned { kernel, value, align, address: part.pointer() });
+            }
+            Ok(Arg::Buffer(part))
+        };
+        let mut args = Vec::with_capacity(launch.args.len());
+        for arg in &launch.args {
+            args.push(match *arg {
+                ArgValue::Load { index, offset, align } => pointer(self.loads[index as usize], offset, align)?,
+                ArgValue::Store { index, offset, align } => pointer(self.stores[index as usize], offset, align)?,
+                ArgValue::Table { .. } => match self.table {
+                    Some(table) => Arg::Buffer(table.clone()),
+                    None => return Err(EngineError::Mismatch { expected: 1, found: 0 }),
+                },
+                ArgValue::U32(n) => Arg::U32(n),
+                ArgValue::I32(n) => Arg::U32(n as u32),
+                ArgValue::U64(n) => Arg::U64(n),
+                ArgValue::I64(n) => Arg::U64(n as u64),
+                ArgValue::F32(x) => Arg::F32(x),
+                ArgValue::F64(x) => Arg::U64(x.to_bits()),
+            });
+        }
+        let geometry = Geometry {
+            grid: launch.grid,
+            block: launch.block,
+            shared: launch.dynamic_shared,
+            dependent: self.source.rule.dependent,
+        };
+        // SAFETY: the arguments are those of the kernel's own source, in its order and of its types; the bounds check has shown
+        // that every element its accesses reach lies inside the buffers.
+        Ok(unsafe { Call::new(self.function, geometry, &args) }?)
+    }
 }
 
 impl Session {
