@@ -5,6 +5,7 @@ use crate::dim::Bindings;
 use crate::graph::Graph;
 use crate::plan::{Access, BufferId, Kernel, Plan};
 use crate::reference::bound::{self, Judgement};
+use crate::reference::product::{self, Factor};
 use crate::runtime::{EngineError, Session};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub(super) fn sample(
         let (Some(memory), Some((dtype, shape))) = (session.buffer(name), plan.buffer(*id).ty.full()) else { continue };
         tensors.insert(*id, memory.download_tensor(session.stream(), dtype, &shape.eval(sizes)?)?);
     }
-    for buffer in plan.kernels().flat_map(|k| &k.loads).map(|l| l.buffer) {
+    for buffer in plan.kernels().flat_map(|kernel| kernel.reads()) {
         if let Some(constant) = graph.constant(plan.buffer(buffer).value) {
             tensors.insert(buffer, constant.clone());
         }
@@ -34,8 +35,10 @@ pub(super) fn sample(
     for kernel in plan.kernels() {
         let loads: Option<Vec<&Tensor>> = kernel.loads.iter().map(|l| tensors.get(&l.buffer)).collect();
         let stores: Option<Vec<&Tensor>> = kernel.stores.iter().map(|s| tensors.get(&s.buffer)).collect();
-        if let (Some(loads), Some(stores)) = (loads, stores) {
-            one(kernel, &loads, &stores, sizes, random, timing)?;
+        let factors = kernel.product.iter().flat_map(|product| product.factors());
+        let factors: Option<Vec<&Tensor>> = factors.map(|factor| tensors.get(&factor.buffer)).collect();
+        if let (Some(factors), Some(loads), Some(stores)) = (factors, loads, stores) {
+            one(kernel, &factors, &loads, &stores, sizes, random, timing)?;
         }
     }
     Ok(())
@@ -43,6 +46,7 @@ pub(super) fn sample(
 
 fn one(
     kernel: &Kernel,
+    factors: &[&Tensor],
     loads: &[&Tensor],
     stores: &[&Tensor],
     sizes: &Bindings,
@@ -52,9 +56,31 @@ fn one(
     let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>()?;
     let count: u64 = extents.iter().product();
     let at = |access: &Access, index: &[u64]| access.at(index, sizes).map(|i| i as usize);
+    let floats =
+        |tensor: &Tensor| -> Vec<f64> { (0..tensor.sizes().iter().product()).map(|i| tensor.at(i).as_f64()).collect() };
+    let values: Vec<Vec<f64>> = factors.iter().map(|tensor| floats(tensor)).collect();
+    let factor = |i: usize| Factor { elements: &values[i], first: 0 };
+    let columns = extents.last().copied().unwrap_or(1).max(1);
+    let depth = match &kernel.product {
+        Some(product) => product.contraction.depth()?.eval(sizes)?,
+        None => 0,
+    };
+    let mut row = (u64::MAX, Vec::new());
     for i in 0..SAMPLE.min(count as usize) {
         // The last elements too: a tail is where kernels go wrong.
-        let flat = if i < 64 { count - 1 - i as u64 % count } else { random.u64(..count) };
+        let flat = match &kernel.product {
+            None if i < 64 => count - 1 - i as u64 % count,
+            // Whole rows of a product, the last one first: a row of sums costs as much as one.
+            Some(_) if (i as u64) < columns => count - columns + i as u64,
+            Some(_) if !(i as u64).is_multiple_of(columns) => row.0 * columns + i as u64 % columns,
+            Some(_) => random.u64(..count / columns) * columns,
+            None => random.u64(..count),
+        };
+        if let Some(product) = &kernel.product
+            && row.0 != flat / columns
+        {
+            row = (flat / columns, product::row(product, sizes, factor(0), factor(1), flat / columns)?);
+        }
         let mut rest = flat;
         let mut index = vec![0; extents.len()];
         for (i, extent) in index.iter_mut().zip(&extents).rev() {
@@ -64,7 +90,15 @@ fn one(
         for (load, tensor) in kernel.loads.iter().zip(loads) {
             operands.push(tensor.at(at(&load.access, &index)?).number());
         }
-        for ((bounded, store), tensor) in bound::bounds(kernel, &operands).iter().zip(&kernel.stores).zip(stores) {
+        let bounds = match &kernel.product {
+            Some(product) => {
+                let sum = row.1[(flat % columns) as usize].interval(product.accumulator, depth);
+                operands.push(sum.exact);
+                bound::bounds_of_product(kernel, &operands, sum)
+            }
+            None => bound::bounds(kernel, &operands),
+        };
+        for ((bounded, store), tensor) in bounds.iter().zip(&kernel.stores).zip(stores) {
             let found = tensor.at(at(&store.access, &index)?).number();
             timing.compared += 1;
             match bounded.judge(found) {

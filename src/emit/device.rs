@@ -1,9 +1,10 @@
-//! Copies from `templates/device.cuh` what a kernel calls, and nothing else: kernels stay short and compile fast.
+//! Copies from `templates/device.cuh` and `templates/matrix.cuh` what a kernel calls, and nothing else: kernels stay short and compile fast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-const TEXT: &str = include_str!("../../templates/device.cuh");
+const TEXT: &str =
+    concat!(include_str!("../../templates/device.cuh"), "\n", include_str!("../../templates/matrix.cuh"));
 
 /// One definition of the library, with the comment above it.
 struct Item {

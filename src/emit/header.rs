@@ -43,7 +43,7 @@ pub fn describe(plan: &Plan, kernel: &Kernel) -> String {
         let shown: Vec<String> = seen.into_iter().map(|id| buffer(plan, id)).collect();
         shown.join(", ")
     };
-    let inputs = list(kernel.loads.iter().map(|load| load.buffer).collect());
+    let inputs = list(kernel.reads().collect());
     let outputs = list(kernel.stores.iter().map(|store| store.buffer).collect());
     format!("PWN({}): {inputs} -> {outputs}", nodes.join(", "))
 }

@@ -148,6 +148,20 @@ fn check_narrow(kernel: &Kernel, extents: &[u64], bindings: &Bindings) -> Result
     let check = |count: u128| narrow(&kernel.name, count);
     check(extents.iter().fold(1u128, |n, d| n.saturating_mul(u128::from(*d))))?;
     let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
+    let dim = |source| EmitError::Dim { kernel: kernel.name.clone(), source };
+    if let Some(product) = &kernel.product {
+        let extent = product.contraction.extent().map_err(dim)?;
+        check(u128::from(extent.k.eval(bindings).map_err(dim)?))?;
+        for (over, access) in product.contraction.accesses().map_err(dim)? {
+            let mut reach = 0u128;
+            for (stride, size) in access.strides.iter().zip(&over) {
+                let stride = stride.eval_signed(bindings).map_err(dim)?;
+                let size = size.eval(bindings).map_err(dim)?;
+                reach = reach.saturating_add(u128::from(stride.unsigned_abs()) * u128::from(size));
+            }
+            check(reach)?;
+        }
+    }
     for access in accesses {
         let mut reach = 0u128;
         for (stride, extent) in access.strides.iter().zip(extents) {

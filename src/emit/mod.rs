@@ -59,13 +59,16 @@ pub struct KernelSource {
 /// If an op has no expression for its type, or the schedule does not fit the kernel.
 pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitError> {
     let types = kernel.loads.iter().map(|load| load.dtype).chain(kernel.stores.iter().map(|store| store.dtype));
+    let factors = kernel.product.iter().flat_map(|product| product.factors()).map(|factor| factor.dtype);
+    let types = types.chain(factors);
     for dtype in types.chain(kernel.body.iter().map(|stmt| stmt.dtype)) {
         if !supported(dtype) {
             return Err(EmitError::UnsupportedType { kernel: kernel.name.clone(), dtype });
         }
     }
-    if kernel.product.is_some() {
-        let why = format!("{:?} has no main loop for its product", kernel.schedule.form);
+    let is_product = matches!(kernel.schedule.form, Form::Product { .. } | Form::Depthwise { .. });
+    if kernel.product.is_some() != is_product {
+        let why = format!("{:?} is no form for it", kernel.schedule.form);
         return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
     }
     let parts = Parts::new(kernel)?;
@@ -81,8 +84,14 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
         (&Form::Transposed { axis, rows, columns, vector }, _) => {
             forms::transposed(&parts, axis as usize, [rows, columns], vector)?
         }
+        (Form::Product { blocking, vector }, _) => forms::product(&parts, blocking, *vector)?,
+        (Form::Depthwise { vector }, _) => forms::depthwise(&parts, *vector)?,
     };
-    finish(&kernel.name, kernel.schedule.threads, kernel.schedule.index, filled, options)
+    let threads = match &kernel.schedule.form {
+        Form::Product { blocking, .. } => blocking.threads(),
+        _ => kernel.schedule.threads,
+    };
+    finish(&kernel.name, threads, kernel.schedule.index, filled, options)
 }
 
 /// Stands for the kernel's name until its text is known.

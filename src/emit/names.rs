@@ -25,6 +25,11 @@ pub fn element_as_float(i: usize) -> String {
     format!("x{i}_f")
 }
 
+/// The pointer to the factor `index` of a product.
+pub fn factor(index: u32) -> &'static str {
+    ["a", "b"][index.min(1) as usize]
+}
+
 /// The accumulator of one element of a product.
 pub const PRODUCT: &str = "acc_e";
 

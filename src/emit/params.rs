@@ -32,6 +32,11 @@ pub enum ParamValue {
         index: u32,
         align: u32,
     },
+    /// Address of the first element of factor `index` (0 or 1) of the kernel's product.
+    Factor {
+        index: u32,
+        align: u32,
+    },
     /// Address of a buffer that holds [`super::table_of`] the kernel.
     Table {
         align: u32,
@@ -57,6 +62,12 @@ pub enum ArgValue {
         align: u32,
     },
     Store {
+        index: u32,
+        offset: i64,
+        align: u32,
+    },
+    /// Address of the buffer of the product's factor `index` plus `offset` bytes.
+    Factor {
         index: u32,
         offset: i64,
         align: u32,
@@ -117,6 +128,14 @@ impl Param {
         }
     }
 
+    pub fn factor(index: u32, dtype: DType, align: u32) -> Param {
+        Param {
+            name: names::factor(index).into(),
+            c_type: format!("const {dtype}* __restrict__"),
+            value: ParamValue::Factor { index, align: align.max(dtype.bits() / 8) },
+        }
+    }
+
     pub fn table() -> Param {
         Param {
             name: "table".into(),
@@ -141,6 +160,18 @@ impl Param {
                 let store = &kernel.stores[index as usize];
                 ArgValue::Store { index, offset: bytes(&store.access.offset, store.dtype)?, align }
             }
+            ParamValue::Factor { index, align } => {
+                let product = kernel.product.as_deref();
+                let offset = match product {
+                    Some(product) => {
+                        let [a, b] = product.contraction.accesses()?;
+                        let (access, factor) = if index == 0 { (a.1, product.a) } else { (b.1, product.b) };
+                        bytes(&access.offset, factor.dtype)?
+                    }
+                    None => 0,
+                };
+                ArgValue::Factor { index, offset, align }
+            }
             _ => self.number(bindings)?,
         })
     }
@@ -151,6 +182,7 @@ impl Param {
         Ok(match &self.value {
             &ParamValue::Load { index, align } => ArgValue::Load { index, offset: 0, align },
             &ParamValue::Store { index, align } => ArgValue::Store { index, offset: 0, align },
+            &ParamValue::Factor { index, align } => ArgValue::Factor { index, offset: 0, align },
             &ParamValue::Table { align } => ArgValue::Table { align },
             ParamValue::Size(dim, IndexWidth::Bits64) => ArgValue::U64(dim.eval(bindings)?),
             ParamValue::Size(dim, IndexWidth::Bits32) => {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 17] = [
+const TEMPLATES: [(&str, &str); 19] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
@@ -23,6 +23,8 @@ const TEMPLATES: [(&str, &str); 17] = [
     ("routines/product", include_str!("../../templates/routines/product.cu.tera")),
     ("routines/scan", include_str!("../../templates/routines/scan.cu.tera")),
     ("routines/topk", include_str!("../../templates/routines/topk.cu.tera")),
+    ("product", include_str!("../../templates/product.cu.tera")),
+    ("depthwise", include_str!("../../templates/depthwise.cu.tera")),
 ];
 
 static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {

@@ -5,7 +5,7 @@
 //! brings its neighbours along, and what a sector holds besides has left the caches by the time it is wanted. A tile of shared memory
 //! ([`Form::Transposed`](super::Form)) takes them in the order in which they lie.
 
-use super::{Access, Contraction, Kernel, Plan, Product, Stage, layout};
+use super::{Access, Kernel, Plan, Product, Stage, layout};
 use crate::dim::{Bindings, Dim, DimError};
 use crate::dtype::DType;
 use crate::shape::Shape;
@@ -127,21 +127,11 @@ impl Kernel {
 impl Product {
     /// Adds the bytes of both factors.
     fn moved(&self, moved: &mut Moved) -> Result<(), DimError> {
-        let (a, b) = match &self.contraction {
-            Contraction::Matrix { batch, m, n, k, a, b } => {
-                let touched = |access: &Access, inner: [&Dim; 2]| {
-                    let extents = batch.iter().chain(inner).zip(&access.strides);
-                    extents.filter(|(_, stride)| !stride.is(0)).try_fold(Dim::ONE, |n, (d, _)| n.mul(d))
-                };
-                (touched(a, [m, k])?, touched(b, [k, n])?)
-            }
-            Contraction::Conv { images, input, channels, filters, .. } => {
-                let pixels = input.iter().try_fold(images.clone(), |n, d| n.mul(d))?;
-                (pixels.mul(channels)?, filters.mul(&self.contraction.depth()?)?)
-            }
-        };
-        moved.add(self.a.dtype, &a)?;
-        moved.add(self.b.dtype, &b)
+        for (factor, (over, access)) in self.factors().iter().zip(self.contraction.accesses()?) {
+            let varying = over.iter().zip(&access.strides).filter(|(_, stride)| !stride.is(0));
+            moved.add(factor.dtype, &varying.map(|(d, _)| d).try_fold(Dim::ONE, |n, d| n.mul(d))?)?;
+        }
+        Ok(())
     }
 }
 

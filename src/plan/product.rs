@@ -1,6 +1,6 @@
 //! The main loop of a welded kernel: a matrix product or a convolution whose accumulators the kernel's body reads.
 
-use super::{Access, BufferId, layout};
+use super::{Access, BufferId, Kernel, layout};
 use crate::anchor::Conv;
 use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
@@ -116,5 +116,74 @@ impl Contraction {
                 Ok([(x, Access { offset: first.clone(), strides: places }), (w, dense)])
             }
         }
+    }
+}
+
+/// A contraction as tiles see it: `batch` products of m×k by k×n elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Batch axes, or the groups of a convolution that has several.
+    pub batch: Vec<Dim>,
+    pub m: Dim,
+    pub n: Dim,
+    pub k: Dim,
+}
+
+impl Contraction {
+    /// How many sums there are and how long they are.
+    pub fn extent(&self) -> Result<Extent, DimError> {
+        let k = self.depth()?;
+        Ok(match self {
+            Contraction::Matrix { batch, m, n, .. } => {
+                let batch = batch.iter().filter(|d| !d.is(1)).cloned().collect();
+                Extent { batch, m: m.clone(), n: n.clone(), k }
+            }
+            Contraction::Conv { filters, conv, .. } => {
+                let groups = Dim::from(conv.groups);
+                let n = filters.floor_div(&groups)?;
+                Extent { batch: if groups.is(1) { Vec::new() } else { vec![groups] }, m: self.rows()?, n, k }
+            }
+        })
+    }
+
+    /// The same sums as a matrix product, if each pixel of the result is a sum over one pixel's channels.
+    pub fn as_matrix(&self) -> Result<Option<Contraction>, DimError> {
+        let Contraction::Conv { images, output, channels, first, pitch, filters, conv, .. } = self else {
+            return Ok(Some(self.clone()));
+        };
+        let all = |list: &[usize], n: usize| list.iter().all(|x| *x == n);
+        if conv.groups != 1 || !all(&conv.kernel, 1) || !all(&conv.strides, 1) || conv.pads.iter().any(|p| *p != (0, 0))
+        {
+            return Ok(None);
+        }
+        let m = output.iter().try_fold(images.clone(), |n, d| n.mul(d))?;
+        let a = Access { offset: first.clone(), strides: vec![pitch.clone(), Dim::ONE] };
+        let b = Access { offset: Dim::ZERO, strides: vec![Dim::ONE, channels.clone()] };
+        Ok(Some(Contraction::Matrix { batch: Vec::new(), m, n: filters.clone(), k: channels.clone(), a, b }))
+    }
+
+    /// True if every channel is convolved on its own.
+    pub fn is_depthwise(&self) -> bool {
+        match self {
+            Contraction::Matrix { .. } => false,
+            Contraction::Conv { channels, filters, conv, .. } => {
+                conv.groups > 1 && channels == filters && channels.is(conv.groups as i64)
+            }
+        }
+    }
+}
+
+impl Product {
+    /// Factor 0 is `a`, 1 is `b`.
+    pub fn factors(&self) -> [Operand; 2] {
+        [self.a, self.b]
+    }
+}
+
+impl Kernel {
+    /// The buffers that it reads: the factors of its product, then its loads.
+    pub fn reads(&self) -> impl Iterator<Item = BufferId> {
+        let factors = self.product.iter().flat_map(|product| product.factors()).map(|factor| factor.buffer);
+        factors.chain(self.loads.iter().map(|load| load.buffer))
     }
 }

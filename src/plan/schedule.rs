@@ -36,6 +36,47 @@ pub enum Form {
     Transposed { axis: u32, rows: u32, columns: u32, vector: u32 },
     /// One element a thread, any strides.
     Strided,
+    /// A tile of a [`Product`](super::Product) a block; then its accumulators in vectors of `vector` adjacent columns a thread.
+    Product { blocking: Blocking, vector: u32 },
+    /// A depthwise convolution: `vector` adjacent channels of one pixel a thread.
+    Depthwise { vector: u32 },
+}
+
+/// How a block computes a part of a product. All extents are powers of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Blocking {
+    pub engine: Engine,
+    /// Rows, columns and terms of the sum, in elements.
+    pub m: u32,
+    pub n: u32,
+    pub k: u32,
+    /// Warps along the rows and along the columns.
+    pub warps: (u32, u32),
+    /// As many groups of such warps share out the terms of each step, and add their sums at the end.
+    pub slices: u32,
+    /// Steps whose factors are in shared memory or on their way there.
+    pub stages: u32,
+    /// Rows of tiles that are walked together column by column, so that blocks which run together share what they read.
+    pub band: u32,
+    /// Bytes that one copy of the factors `a` and `b` moves and their memory is aligned to: 16, 8 or 4; 0 for copies of single elements.
+    pub copy: (u32, u32),
+}
+
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// `mma.sync` of f16 and bf16 with f32 sums, of 8-bit codes with i32 sums.
+    Tensor,
+    /// `FFMA` of f32.
+    Simt,
+}
+
+impl Blocking {
+    /// Threads of a block.
+    pub fn threads(&self) -> u32 {
+        32 * self.warps.0 * self.warps.1 * self.slices
+    }
 }
 
 /// The body replaced by a table in shared memory, which the host computed: every result is a function of one operand.
@@ -118,6 +159,13 @@ impl Schedule {
 
     /// A schedule of the same results that needs no more of a pointer than its element's own alignment.
     pub fn unaligned(&self) -> Schedule {
-        Schedule { form: Form::Strided, table: self.table.filter(|table| *table == Table::Codes8), ..self.clone() }
+        let form = match &self.form {
+            Form::Product { blocking, .. } => {
+                Form::Product { blocking: Blocking { copy: (0, 0), ..*blocking }, vector: 1 }
+            }
+            Form::Depthwise { .. } => Form::Depthwise { vector: 1 },
+            _ => Form::Strided,
+        };
+        Schedule { form, table: self.table.filter(|table| *table == Table::Codes8), ..self.clone() }
     }
 }

@@ -73,8 +73,7 @@ impl Storage {
         for (step, what) in plan.steps.iter().enumerate() {
             let (touched, by_kernel): (Vec<BufferId>, bool) = match what {
                 Step::Kernel(kernel) => {
-                    let loads = kernel.loads.iter().map(|load| load.buffer);
-                    (loads.chain(kernel.stores.iter().map(|store| store.buffer)).collect(), true)
+                    (kernel.reads().chain(kernel.stores.iter().map(|store| store.buffer)).collect(), true)
                 }
                 Step::Routine(Routine { inputs, outputs, .. }) => {
                     (inputs.iter().chain(outputs).copied().collect(), true)

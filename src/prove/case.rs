@@ -3,7 +3,7 @@
 use super::Options;
 use crate::dim::{Bindings, Dim};
 use crate::emit::{self, KernelSource};
-use crate::plan::Kernel;
+use crate::plan::{Contraction, Kernel, Product};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -34,6 +34,12 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
     for access in accesses {
         access.offset.symbols(&mut symbols);
         access.strides.iter().for_each(|d| d.symbols(&mut symbols));
+    }
+    if let Some(product) = &kernel.product {
+        for (over, access) in product.contraction.accesses().map_err(|e| e.to_string())? {
+            access.offset.symbols(&mut symbols);
+            access.strides.iter().chain(&over).for_each(|d| d.symbols(&mut symbols));
+        }
     }
     let mut cases: Vec<Case> = Vec::new();
     let rounds = if symbols.is_empty() { 1 } else { SIZES.len() };
@@ -81,6 +87,9 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
         let mut cut = kernel.clone();
         if length != outer {
             cut.domain[0] = Dim::from(length as usize);
+            if !cut.product.as_deref_mut().is_none_or(|product| shorten(product, &cut.domain)) {
+                continue;
+            }
         }
         let cut_source = match length == outer {
             true => Ok(source.clone()),
@@ -96,4 +105,25 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
         }
     }
     cases
+}
+
+/// Shortens a product to the rows of a domain whose outermost axis has been shortened; false if no such product has these rows.
+fn shorten(product: &mut Product, domain: &[Dim]) -> bool {
+    let known = |dims: &[Dim]| dims.iter().try_fold(1i64, |n, d| n.checked_mul(d.known()?));
+    let Some(rows) = domain.split_last().and_then(|(_, outer)| known(outer)) else { return false };
+    // All axes but one that is shortened keep their extent, or shrink to 1 from the outside in.
+    let mut axes: Vec<&mut Dim> = match &mut product.contraction {
+        Contraction::Matrix { batch, m, .. } => batch.iter_mut().chain([m]).collect(),
+        Contraction::Conv { images, output, .. } => [images].into_iter().chain(output).collect(),
+    };
+    for first in 0..axes.len() {
+        let inner: Vec<Dim> = axes[first + 1..].iter().map(|d| (**d).clone()).collect();
+        let Some(inner) = known(&inner) else { return false };
+        if inner > 0 && rows % inner == 0 && axes[first].known().is_some_and(|n| rows / inner <= n) {
+            axes[..first].iter_mut().for_each(|d| **d = Dim::ONE);
+            *axes[first] = Dim::fixed(rows / inner);
+            return true;
+        }
+    }
+    false
 }

@@ -14,6 +14,22 @@ pub fn fill(random: &mut fastrand::Rng, dtype: DType, count: usize, operand: usi
     bytes
 }
 
+/// Fills a factor of a product: finite floats, because one NaN would hide a whole row, and any codes.
+pub fn factor(random: &mut fastrand::Rng, dtype: DType, count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count * dtype.bytes().unwrap_or(1));
+    for _ in 0..count {
+        let element = match dtype.is_float() {
+            true => match random.u8(..) {
+                0..8 => Scalar::new(dtype, Number::Float([0.0, -0.0, 6e-8, -1e-40][random.usize(..4)])),
+                _ => Scalar::new(dtype, Number::Float((0..3).map(|_| 2.0 * random.f64() - 1.0).sum())),
+            },
+            false => Scalar::from_bits(dtype, random.u64(..)),
+        };
+        bytes.extend_from_slice(&element.bits().to_le_bytes()[..dtype.bytes().unwrap_or(1)]);
+    }
+    bytes
+}
+
 fn element(random: &mut fastrand::Rng, dtype: DType, i: usize, operand: usize) -> Scalar {
     match dtype {
         DType::Bool => Scalar::from_bits(dtype, u64::from(random.bool())),

@@ -4,7 +4,7 @@
 use super::trial::{Machine, Outcome, Region, Stored, Trial};
 use crate::dim::Dim;
 use crate::graph::{Graph, Kind, Node, Type, Value};
-use crate::plan::{self, BufferId, Plan, Role, Step};
+use crate::plan::{self, BufferId, Contraction, Plan, Role, Step};
 use crate::runtime::engine::Code;
 use crate::runtime::{Buffer, Device, DeviceError, Engine, EngineError, Stream};
 use crate::shape::Shape;
@@ -36,7 +36,7 @@ impl<'a> Gpu<'a> {
         let engine = Engine::load(self.device, &plan, &graph, &[code], &[], false)?;
         let stream = self.device.stream()?;
         let mut given = Vec::new();
-        for (region, (name, _)) in trial.loads.iter().zip(&plan.inputs) {
+        for (region, (name, _)) in trial.factors.iter().chain(&trial.loads).zip(&plan.inputs) {
             let memory = Guarded::new(self.device, region)?;
             memory.region.upload(&stream, &region.contents)?;
             given.push((name.as_str(), memory.region));
@@ -141,6 +141,19 @@ fn plan_of(trial: &Trial) -> (Plan, Graph) {
         named[usize::from(role == Role::Computed)].push((name, id));
         (id, Dim::fixed(region.start() - region.first))
     };
+    if let Some(product) = kernel.product.as_deref_mut() {
+        for (i, region) in trial.factors.iter().enumerate() {
+            let (id, offset) = add(region, Role::Input, format!("factor {i}"));
+            let factor = if i == 0 { &mut product.a } else { &mut product.b };
+            factor.buffer = id;
+            match (&mut product.contraction, i) {
+                (Contraction::Matrix { a, .. }, 0) => a.offset = offset,
+                (Contraction::Matrix { b, .. }, _) => b.offset = offset,
+                (Contraction::Conv { first, .. }, 0) => *first = offset,
+                (Contraction::Conv { .. }, _) => {}
+            }
+        }
+    }
     for (i, (load, region)) in kernel.loads.iter_mut().zip(&trial.loads).enumerate() {
         (load.buffer, load.access.offset) = add(region, Role::Input, format!("load {i}"));
     }

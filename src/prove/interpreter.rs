@@ -35,6 +35,8 @@ impl Machine for Interpreter {
             memory.write(ptr, &region.contents);
             ptr
         };
+        let factors: Vec<DevPtr> =
+            trial.factors.iter().enumerate().map(|(i, region)| place(region, format!("factor {i}"))).collect();
         let loads: Vec<DevPtr> =
             trial.loads.iter().enumerate().map(|(i, region)| place(region, format!("x{i}"))).collect();
         let stores: Vec<DevPtr> =
@@ -51,6 +53,7 @@ impl Machine for Interpreter {
             args.push(match *arg {
                 ArgValue::Load { index, offset, .. } => pointer(&trial.loads, &loads, index, offset),
                 ArgValue::Store { index, offset, .. } => pointer(&trial.stores, &stores, index, offset),
+                ArgValue::Factor { index, offset, .. } => pointer(&trial.factors, &factors, index, offset),
                 ArgValue::Table { .. } => ptx::Arg::Ptr(table.ok_or("it reads a table and has none")?),
                 ArgValue::U32(n) => n.into(),
                 ArgValue::I32(n) => n.into(),

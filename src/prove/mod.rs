@@ -100,6 +100,9 @@ fn try_case(
         return Ok(());
     }
     let mut random = fastrand::Rng::with_seed(options.seed ^ trial.count());
+    for region in &mut trial.factors {
+        region.contents = data::factor(&mut random, region.dtype, region.count);
+    }
     for (i, region) in trial.loads.iter_mut().enumerate() {
         region.contents = data::fill(&mut random, region.dtype, region.count, i);
     }

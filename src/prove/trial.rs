@@ -17,6 +17,8 @@ pub struct Trial<'a> {
     pub table: Option<&'a [u8]>,
     pub launch: Launch,
     pub extents: Vec<u64>,
+    /// Both factors of the kernel's product, if it has one.
+    pub factors: Vec<Region>,
     /// One for each load and each store of the kernel.
     pub loads: Vec<Region>,
     pub stores: Vec<Region>,
@@ -93,7 +95,21 @@ impl<'a> Trial<'a> {
             loads.map(|(i, load)| region(&load.access, load.dtype, align(false, i))).collect::<Result<_, _>>()?;
         let stores = kernel.stores.iter().enumerate();
         let stores = stores.map(|(i, s)| region(&s.access, s.dtype, align(true, i))).collect::<Result<_, _>>()?;
-        Ok(Trial { kernel, source, sizes, table, launch, extents, loads, stores })
+        let mut factors = Vec::new();
+        if let Some(product) = &kernel.product {
+            let accesses = product.contraction.accesses().map_err(|e| e.to_string())?;
+            for (which, (factor, (over, access))) in product.factors().iter().zip(accesses).enumerate() {
+                let of = |arg: &ArgValue| match *arg {
+                    ArgValue::Factor { index, align, .. } if index as usize == which => Some(align),
+                    _ => None,
+                };
+                let align = launch.args.iter().find_map(of).unwrap_or(1);
+                let extents: Vec<u64> =
+                    over.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+                factors.push(Region::new(&access, factor.dtype, &extents, sizes, align)?);
+            }
+        }
+        Ok(Trial { kernel, source, sizes, table, launch, extents, factors, loads, stores })
     }
 
     pub(super) fn of_case(case: &'a Case, table: Option<&'a [u8]>) -> Result<Trial<'a>, String> {

@@ -23,6 +23,7 @@ mod memory;
 mod node;
 mod plan;
 mod pointwise;
+pub mod product;
 mod strided;
 mod structural;
 mod view;

@@ -44,6 +44,8 @@ static inline uint32_t pw_multiplier(int64_t d) {
 struct Subject {
     name: String,
     line: String,
+    /// Both factors of a kernel's product.
+    factors: Vec<Tensor>,
     loads: Vec<Tensor>,
     stores: Vec<Tensor>,
     /// Nothing is launched if one of them is 0.
@@ -60,9 +62,17 @@ struct Tensor {
 impl Subject {
     fn of_kernel(plan: &Plan, kernel: &Kernel) -> Subject {
         let tensor = |buffer, dtype, access: &Access| Tensor { buffer, dtype, offset: access.offset.clone() };
+        let factors = kernel.product.iter().flat_map(|product| {
+            let accesses = product.contraction.accesses().into_iter().flatten();
+            let of = |(factor, (_, access)): (crate::plan::Operand, (Vec<Dim>, Access))| {
+                tensor(factor.buffer, factor.dtype, &access)
+            };
+            product.factors().into_iter().zip(accesses).map(of).collect::<Vec<_>>()
+        });
         Subject {
             name: kernel.name.clone(),
             line: emit::describe(plan, kernel),
+            factors: factors.collect(),
             loads: kernel.loads.iter().map(|load| tensor(load.buffer, load.dtype, &load.access)).collect(),
             stores: kernel.stores.iter().map(|store| tensor(store.buffer, store.dtype, &store.access)).collect(),
             extents: kernel.domain.clone(),
@@ -74,6 +84,7 @@ impl Subject {
         Subject {
             name: stage.name.clone(),
             line: emit::describe_stage(plan, routine, stage),
+            factors: Vec::new(),
             loads: stage.reads.iter().map(tensor).collect(),
             stores: stage.writes.iter().map(tensor).collect(),
             extents: stage.writes.first().map_or(Vec::new(), |write| write.shape.clone()),
@@ -131,6 +142,12 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
                 arguments.push(format!("uint64_t {id} /* {}, a multiple of {align} with its offset */", Shown(buffer)));
                 format!("{id} + (uint64_t)(({}) * {})", c(&store.offset), store.dtype.bytes().unwrap_or(1))
             }
+            ParamValue::Factor { index, align } => {
+                let Some(factor) = kernel.factors.get(*index as usize) else { continue };
+                let buffer = &plan.buffer(factor.buffer).name;
+                arguments.push(format!("uint64_t {id} /* {}, a multiple of {align} with its offset */", Shown(buffer)));
+                format!("{id} + (uint64_t)(({}) * {})", c(&factor.offset), factor.dtype.bytes().unwrap_or(1))
+            }
             ParamValue::Table { align } => {
                 arguments.push(format!("uint64_t {id} /* the table on the device, a multiple of {align} */"));
                 id.clone()
@@ -177,7 +194,9 @@ fn ones(kernel: &Subject) -> Vec<(Dim, u64)> {
 
 fn field_type(value: &ParamValue) -> &'static str {
     match value {
-        ParamValue::Load { .. } | ParamValue::Store { .. } | ParamValue::Table { .. } => "uint64_t",
+        ParamValue::Load { .. } | ParamValue::Store { .. } | ParamValue::Factor { .. } | ParamValue::Table { .. } => {
+            "uint64_t"
+        }
         ParamValue::Size(_, IndexWidth::Bits32) | ParamValue::Multiplier(_) | ParamValue::Shift(_) => "uint32_t",
         ParamValue::Size(_, IndexWidth::Bits64) => "uint64_t",
         ParamValue::Stride(_, IndexWidth::Bits32) => "int32_t",
@@ -221,7 +240,12 @@ struct Symbols(BTreeMap<String, String>);
 impl Symbols {
     fn of(kernel: &Subject, source: &KernelSource) -> Symbols {
         let mut names = BTreeSet::new();
-        kernel.loads.iter().chain(&kernel.stores).for_each(|tensor| tensor.offset.symbols(&mut names));
+        kernel
+            .factors
+            .iter()
+            .chain(&kernel.loads)
+            .chain(&kernel.stores)
+            .for_each(|tensor| tensor.offset.symbols(&mut names));
         kernel.extents.iter().for_each(|d| d.symbols(&mut names));
         for param in &source.params {
             if let ParamValue::Size(d, _)

@@ -46,7 +46,7 @@ pub fn dot(plan: &Plan) -> String {
     };
     for (i, step) in plan.steps.iter().enumerate() {
         let mut read: Vec<BufferId> = match step {
-            Step::Kernel(kernel) => kernel.loads.iter().map(|load| load.buffer).collect(),
+            Step::Kernel(kernel) => kernel.reads().collect(),
             Step::Routine(routine) => routine.inputs.clone(),
             Step::Node { inputs, .. } => inputs.clone(),
         };

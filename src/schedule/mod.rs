@@ -3,6 +3,7 @@
 
 mod codes16;
 mod error;
+pub mod product;
 mod tile;
 mod vector;
 
@@ -37,7 +38,10 @@ pub fn schedule(plan: &mut Plan, target: &Target, options: &Options) {
 /// The schedule for one kernel.
 pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Schedule {
     let compute = compute(kernel);
-    let form = form(kernel, target);
+    let form = match &kernel.product {
+        Some(_) => product::form(kernel, target).unwrap_or(Form::Strided),
+        None => form(kernel, target),
+    };
     if let Some((blocks, vector)) = codes16::choose(kernel, target, options) {
         // The arithmetic is still chosen, for pointers that are not aligned.
         return Schedule {
@@ -83,7 +87,8 @@ const MORE_THREADS: u32 = 256;
 fn threads(kernel: &Kernel, form: &Form, target: &Target) -> u32 {
     let elements = match form {
         Form::Transposed { .. } => return MORE_THREADS,
-        Form::Flat { vector } => *vector,
+        Form::Product { blocking, .. } => return blocking.threads(),
+        Form::Flat { vector } | Form::Depthwise { vector } => *vector,
         Form::Rows { vector, rows } => vector * rows,
         Form::Strided => 1,
     };
@@ -124,6 +129,9 @@ fn form(kernel: &Kernel, target: &Target) -> Form {
 /// and costs the same for every length of body.
 fn table(kernel: &Kernel, form: &Form) -> Option<Table> {
     let [load] = &kernel.loads[..] else { return None };
+    if kernel.product.is_some() {
+        return None;
+    }
     let reused = is_reused(kernel, &load.access);
     let entries: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
     let fits = !matches!(form, Form::Strided) && entries <= MOST_ENTRY_BYTES;
@@ -189,13 +197,18 @@ fn guarded(x: error::Value, finite: bool) -> Rounding {
 fn index(kernel: &Kernel) -> IndexWidth {
     let limit = (1u64 << 31) - (1 << 20);
     let accesses = kernel.loads.iter().map(|l| &l.access).chain(kernel.stores.iter().map(|s| &s.access));
+    let factors = kernel.product.iter().flat_map(|p| p.contraction.accesses()).flatten();
+    let mut factors = factors.map(|(over, access)| {
+        let known = access.strides.iter().zip(&over).filter_map(|(a, b)| a.known().zip(b.known()));
+        known.fold(0u64, |sum, (a, b)| sum.saturating_add(a.unsigned_abs().saturating_mul(b.unsigned_abs())))
+    });
     let mut reaches = accesses.map(|access| {
         // A part of an offset that is not known counts nothing.
         let known = access.strides.iter().zip(&kernel.domain).filter_map(|(a, b)| a.known().zip(b.known()));
         known.fold(0u64, |sum, (a, b)| sum.saturating_add(a.unsigned_abs().saturating_mul(b.unsigned_abs())))
     });
     let count = kernel.count().map_or(u64::MAX, |n| n.known().unwrap_or(0).unsigned_abs());
-    let wide = count >= limit || reaches.any(|reach| reach >= limit);
+    let wide = count >= limit || reaches.any(|reach| reach >= limit) || factors.any(|reach| reach >= limit);
     if wide { IndexWidth::Bits64 } else { IndexWidth::Bits32 }
 }
 

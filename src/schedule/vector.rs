@@ -80,6 +80,26 @@ pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)
     Some((vector, rows as u32))
 }
 
+/// The vector along the innermost axis for a kernel with a product: 16 bytes of the widest result, or what its memory's alignment allows.
+pub fn columns(kernel: &Kernel, most: u32) -> u32 {
+    let Some(inner) = kernel.domain.last() else { return 1 };
+    let size = |t: crate::dtype::DType| u64::from(t.bits()).div_ceil(8);
+    let widest = kernel.stores.iter().map(|s| size(s.dtype)).max().unwrap_or(1);
+    let accesses = kernel.loads.iter().map(|l| (&l.access, l.dtype));
+    let accesses = accesses.chain(kernel.stores.iter().map(|s| (&s.access, s.dtype)));
+    let vectors: Vec<_> = accesses.filter(|(access, _)| access.inner().is(1)).collect();
+    let aligned = |vector: u64| {
+        vectors.iter().all(|(a, t)| a.alignment(size(*t), vector, VECTOR) >= (vector * size(*t)).min(VECTOR))
+    };
+    // Where every result goes to places apart, a vector saves nothing but the reads of the accumulators.
+    let scattered = !kernel.stores.iter().any(|s| s.access.inner().is(1));
+    let mut vector = if scattered { 4 } else { VECTOR / widest }.min(u64::from(most)).max(1);
+    while vector > 1 && !(layout::is_multiple(inner, vector) && aligned(vector)) {
+        vector /= 2;
+    }
+    vector as u32
+}
+
 /// Halves `vector`, down to `least`, while there are fewer blocks than multiprocessors.
 fn fill(kernel: &Kernel, target: &Target, threads: u32, vector: u64, least: u64) -> u32 {
     let count = kernel.count().ok().and_then(|n| n.known()).and_then(|n| u64::try_from(n).ok());

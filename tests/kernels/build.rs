@@ -3,7 +3,7 @@
 use pointweld::dim::Dim;
 use pointweld::dtype::DType;
 use pointweld::op::{self, Op};
-use pointweld::plan::{Access, Arg, BufferId, Kernel, Load, Schedule, Stmt, Store, layout};
+use pointweld::plan::{Access, Arg, BufferId, Kernel, Load, Product, Schedule, Stmt, Store, layout};
 use pointweld::scalar::{Number, Scalar};
 
 /// Writes a body, statement by statement.
@@ -12,6 +12,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// The accumulator of the kernel's product.
+    pub fn product(&self) -> Arg {
+        Arg::Product
+    }
+
     pub fn load(&self, i: u32) -> Arg {
         Arg::Load(i)
     }
@@ -79,6 +84,17 @@ pub fn transposed(domain: &[Dim]) -> Vec<Dim> {
 
 /// A kernel of one dense store over a domain.
 pub fn kernel(domain: &[i64], loads: &[(DType, Strides)], to: DType, body: impl FnOnce(&mut Body) -> Arg) -> Kernel {
+    with_product(None, domain, loads, to, body)
+}
+
+/// A kernel of one dense store that begins with a product.
+pub fn with_product(
+    product: Option<Product>,
+    domain: &[i64],
+    loads: &[(DType, Strides)],
+    to: DType,
+    body: impl FnOnce(&mut Body) -> Arg,
+) -> Kernel {
     let domain: Vec<Dim> = domain.iter().map(|&n| Dim::fixed(n)).collect();
     let access = |strides: Vec<Dim>| Access { offset: Dim::ZERO, strides };
     let load = |(i, (dtype, strides)): (usize, &(DType, Strides))| Load {
@@ -94,7 +110,7 @@ pub fn kernel(domain: &[i64], loads: &[(DType, Strides)], to: DType, body: impl 
         domain: domain.clone(),
         loads,
         body: Vec::new(),
-        product: None,
+        product: product.map(Box::new),
         stores: Vec::new(),
         broadcasts: Vec::new(),
         schedule: Schedule::default(),

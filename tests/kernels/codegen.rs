@@ -1,6 +1,7 @@
 //! The generated texts: goldens, their machine code, and what a model can do to them.
 
 use crate::build::{self, along, dense, kernel, uniform};
+use crate::product::{self, Convolution, Gemm};
 use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Nvrtc, Output, Request};
 use pointweld::compiler::{Compiler, Estimate};
@@ -139,6 +140,14 @@ fn cases() -> Vec<(&'static str, Kernel)> {
     };
     cases.push(("two_silu_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| chain(b, 2))));
     cases.push(("chain_f16", kernel(&[1 << 26], &[(F16, dense)], F16, |b| chain(b, 10))));
+    let silu_of = |gemm: Gemm| gemm.kernel(&[(F16, product::columns)], F16, product::bias_silu(F16));
+    cases.push(("gemm_f16_bias_silu", silu_of(Gemm::new(F16, 4096, 4096, 1024))));
+    let mut layer = Convolution::new(F16, &[40, 40], 128, 128, &[3, 3]);
+    layer.conv.pads = vec![(1, 1), (1, 1)];
+    cases.push(("conv_f16_bias_silu", layer.kernel(&[(F16, product::columns)], F16, product::bias_silu(F16))));
+    let mut layer = Convolution::new(F16, &[80, 80], 64, 64, &[3, 3]);
+    (layer.conv.pads, layer.conv.groups) = (vec![(1, 1), (1, 1)], 64);
+    cases.push(("depthwise_f16_bias_silu", layer.kernel(&[(F16, product::columns)], F16, product::bias_silu(F16))));
     let target = Target::of(Arch::SM_90);
     for (_, kernel) in &mut cases {
         kernel.schedule = schedule::choose(kernel, &target, &schedule::Options::default());

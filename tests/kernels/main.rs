@@ -14,6 +14,7 @@ mod random_graph;
 mod build;
 mod codegen;
 mod differential;
+mod product;
 mod prove;
 mod random;
 mod transposed;

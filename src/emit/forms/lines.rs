@@ -75,6 +75,14 @@ impl Lines {
         self.doubts.insert(context);
     }
 
+    /// Puts a line in front of an element's, and one in front of those that compute it again.
+    pub fn lead(&mut self, element: String, exact: String) {
+        self.element.insert(0, element);
+        if !self.exact.is_empty() {
+            self.exact.insert(0, exact);
+        }
+    }
+
     /// True if a line names `word`.
     pub fn name(&self, word: &str) -> bool {
         self.parts().iter().any(|(_, lines)| lines.iter().any(|line| is_in(word, line)))

@@ -122,8 +122,8 @@ fn launch(
     let args = launch.args.iter().map(|arg| match *arg {
         ArgValue::Load { index, .. } => ptx::Arg::Ptr(buffers[&stage.reads[index as usize].buffer]),
         ArgValue::Store { index, .. } => ptx::Arg::Ptr(buffers[&stage.writes[index as usize].buffer]),
-        // A stage has no table; a null pointer that is read would be a fault.
-        ArgValue::Table { .. } => 0u64.into(),
+        // A stage has no table and no product; a null pointer that is read would be a fault.
+        ArgValue::Table { .. } | ArgValue::Factor { .. } => 0u64.into(),
         ArgValue::U32(n) => n.into(),
         ArgValue::I32(n) => n.into(),
         ArgValue::U64(n) => n.into(),

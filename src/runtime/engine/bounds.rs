@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::dim::{Bindings, DimError};
-use crate::plan::{Access, Kernel, Plan, Stage};
+use crate::plan::{Access, BufferId, Kernel, Plan, Stage};
 
 /// Checks every load and store of the kernel at these sizes.
 pub(super) fn check(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<(), EngineError> {
@@ -13,14 +13,15 @@ pub(super) fn check(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<()
     let loads = kernel.loads.iter().map(|load| (load.buffer, &load.access));
     let stores = kernel.stores.iter().map(|store| (store.buffer, &store.access));
     for (id, access) in loads.chain(stores) {
-        let buffer = plan.buffer(id);
-        let shape = buffer.ty.shape.as_ref();
-        let shape = shape.ok_or_else(|| EngineError::UnknownType { value: buffer.name.clone() })?;
-        let count = shape.count()?.eval(sizes)?;
-        let (first, last) = reach(access, &extents, sizes)?;
-        if first < 0 || last >= i128::from(count) {
-            let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
-            return Err(EngineError::OutOfBounds { kernel, value, first, last, count });
+        inside(plan, kernel, id, access, &extents, sizes)?;
+    }
+    if let Some(product) = &kernel.product {
+        for (factor, (over, access)) in product.factors().iter().zip(product.contraction.accesses()?) {
+            let extents: Vec<u64> = over.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>()?;
+            // A sum of no terms reads nothing.
+            if !extents.contains(&0) {
+                inside(plan, kernel, factor.buffer, &access, &extents, sizes)?;
+            }
         }
     }
     Ok(())
@@ -40,6 +41,27 @@ pub(super) fn check_stage(plan: &Plan, stage: &Stage, sizes: &Bindings) -> Resul
                 (stage.name.clone(), buffer.name.clone(), i128::try_from(own).unwrap_or(i128::MAX) - 1);
             return Err(EngineError::OutOfBounds { kernel, value, first: 0, last, count });
         }
+    }
+    Ok(())
+}
+
+/// Checks one access over a box that is not empty.
+fn inside(
+    plan: &Plan,
+    kernel: &Kernel,
+    id: BufferId,
+    access: &Access,
+    extents: &[u64],
+    sizes: &Bindings,
+) -> Result<(), EngineError> {
+    let buffer = plan.buffer(id);
+    let shape = buffer.ty.shape.as_ref();
+    let shape = shape.ok_or_else(|| EngineError::UnknownType { value: buffer.name.clone() })?;
+    let count = shape.count()?.eval(sizes)?;
+    let (first, last) = reach(access, extents, sizes)?;
+    if first < 0 || last >= i128::from(count) {
+        let (kernel, value) = (kernel.name.clone(), buffer.name.clone());
+        return Err(EngineError::OutOfBounds { kernel, value, first, last, count });
     }
     Ok(())
 }

@@ -118,8 +118,8 @@ impl Engine {
             of_stages.push(StageEntry { stage: stage.clone(), source: code.source.clone(), function });
         }
         let mut constants = BTreeMap::new();
-        let loads = plan.kernels().flat_map(|kernel| &kernel.loads).map(|load| load.buffer);
-        for id in loads.chain(plan.stages().flat_map(|stage| &stage.reads).map(|read| read.buffer)) {
+        let read = plan.kernels().flat_map(|kernel| kernel.reads());
+        for id in read.chain(plan.stages().flat_map(|stage| &stage.reads).map(|read| read.buffer)) {
             let root = root(plan, id);
             let buffer = plan.buffer(root);
             if let (Role::Constant, Some(tensor)) = (buffer.role, graph.constant(buffer.value))

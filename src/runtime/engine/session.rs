@@ -158,6 +158,7 @@ fn call_of(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Bu
         source: &entry.source,
         function: &entry.function,
         table: entry.table.as_ref(),
+        factors: kernel.product.iter().flat_map(|product| product.factors()).map(|factor| factor.buffer).collect(),
         loads: kernel.loads.iter().map(|load| load.buffer).collect(),
         stores: kernel.stores.iter().map(|store| store.buffer).collect(),
         launch: entry.source.launch(kernel, sizes)?,
@@ -195,6 +196,7 @@ fn call_of_stage(
         source: &entry.source,
         function: &entry.function,
         table: None,
+        factors: Vec::new(),
         loads: stage.reads.iter().map(|read| read.buffer).collect(),
         stores: stage.writes.iter().map(|write| write.buffer).collect(),
         launch: entry.source.launch_stage(stage, sizes)?,
@@ -208,6 +210,7 @@ struct Ready<'a> {
     source: &'a KernelSource,
     function: &'a Function,
     table: Option<&'a Buffer>,
+    factors: Vec<BufferId>,
     loads: Vec<BufferId>,
     stores: Vec<BufferId>,
     launch: Launch,
@@ -237,6 +240,10 @@ impl Ready<'_> {
             args.push(match *arg {
                 ArgValue::Load { index, offset, align } => pointer(self.loads[index as usize], offset, align)?,
                 ArgValue::Store { index, offset, align } => pointer(self.stores[index as usize], offset, align)?,
+                ArgValue::Factor { index, offset, align } => match self.factors.get(index as usize) {
+                    Some(factor) => pointer(*factor, offset, align)?,
+                    None => return Err(EngineError::Mismatch { expected: 2, found: self.factors.len() }),
+                },
                 ArgValue::Table { .. } => match self.table {
                     Some(table) => Arg::Buffer(table.clone()),
                     None => return Err(EngineError::Mismatch { expected: 1, found: 0 }),

@@ -1,0 +1,92 @@
+//! Predicts the time of a blocking: the larger of what tensor cores, shared memory and the L2 cache need, in whole waves of blocks.
+//!
+//! The constants are fitted to 2,200 launches of 110 problems on the H200 (benches/NOTES.md): the choice by the model costs 4% more time than the
+//! best of all blockings tried. Other parts are assumed to have the same rates in a clock.
+
+use crate::dim::Dim;
+use crate::op::TypeRule;
+use crate::plan::{Blocking, Engine, Extent, Kernel, Product};
+use crate::target::Target;
+
+/// Registers of a thread beside its accumulators.
+const REGISTERS: u32 = 60;
+/// Bytes that one SM gets from the L2 cache in a clock while all do.
+const L2: f64 = 40.0;
+/// The share of shared memory's time (128 bytes a clock) that multiplications do not hide.
+const SHARED: f64 = 0.24;
+/// Clocks of a step that no other warp of the block hides: once, and for each 64 bytes of a row.
+const STEP: (f64, f64) = (245.0, 86.0);
+/// Clocks from the launch of a block to its first multiplication and from its last to its end.
+const START: f64 = 3100.0;
+/// The share of the epilogue that blocks on one SM do not hide from each other.
+const EPILOGUE_SHARED: f64 = 0.77;
+
+/// Bytes of shared memory that the main loop takes.
+pub fn shared(blocking: &Blocking, size: u32) -> u32 {
+    blocking.stages * (blocking.m + blocking.n) * blocking.k * size
+}
+
+/// A size that is not known counts as a large one.
+fn size(dim: &Dim, unknown: f64) -> f64 {
+    dim.known().map_or(unknown, |n| n as f64)
+}
+
+/// Multiply-adds that one SM does in a clock, with fragments that come from shared memory.
+fn rate(product: &Product, blocking: &Blocking, target: &Target) -> f64 {
+    match (blocking.engine, product.a.dtype.bits()) {
+        (Engine::Simt, _) => 0.5 * f64::from(target.rates.fma),
+        (Engine::Tensor, 16) => 859.0,
+        (Engine::Tensor, _) => 1609.0,
+    }
+}
+
+/// Clocks of the epilogue for one element of a block: the slow unit's 16 operations a clock, and what moves through shared memory; a
+/// requantized code costs its guard as well.
+fn element(kernel: &Kernel) -> f64 {
+    let mufu: f64 = kernel.body.iter().map(|stmt| f64::from(stmt.op.row().cost.mufu)).sum();
+    let codes = kernel.body.iter().filter(|stmt| stmt.op.row().types == TypeRule::Quantize && !stmt.dtype.is_float());
+    mufu / 16.0 + 0.064 + 0.4 * codes.count() as f64
+}
+
+/// Bytes that move for one element of the result: what is stored, and what is loaded for it alone.
+fn moved(kernel: &Kernel) -> f64 {
+    let width = |dtype: crate::dtype::DType| f64::from(dtype.bits()) / 8.0;
+    let varies = |access: &crate::plan::Access| access.strides.iter().all(|stride| !stride.is(0));
+    let loads: f64 = kernel.loads.iter().filter(|l| varies(&l.access)).map(|l| width(l.dtype)).sum();
+    loads + kernel.stores.iter().map(|s| width(s.dtype)).sum::<f64>()
+}
+
+/// µs that a blocking takes.
+pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Blocking, target: &Target) -> f64 {
+    let bytes = f64::from(product.a.dtype.bits()) / 8.0;
+    let batch: f64 = extent.batch.iter().map(|d| size(d, 1.0)).product();
+    let (m, n, k) = (size(&extent.m, 4096.0), size(&extent.n, 1024.0), size(&extent.k, 1024.0));
+    let (bm, bn, bk) = (f64::from(blocking.m), f64::from(blocking.n), f64::from(blocking.k));
+    let blocks = (m / bm).ceil() * (n / bn).ceil() * batch;
+    let steps = (k / bk).ceil();
+    let sms = f64::from(target.part.sms);
+
+    let threads = blocking.threads();
+    let registers = (blocking.m * blocking.n * blocking.slices / threads + REGISTERS).min(255);
+    let resident = target.blocks_per_sm(threads, registers, shared(blocking, product.a.dtype.bits() / 8));
+    let resident = f64::from(resident.max(1));
+
+    let work = bm * bn * bk / rate(product, blocking, target);
+    let copied = (bm + bn) * bk * bytes;
+    let (down, across) = (f64::from(blocking.warps.0), f64::from(blocking.warps.1));
+    let read = (bm * across + bn * down) * bk * bytes;
+    let through_shared = (read + copied) / 128.0;
+    let alone = STEP.0 + STEP.1 * bk * bytes / 64.0 / f64::from(blocking.slices) + work;
+    let epilogue = bm * bn * element(kernel);
+    // Blocks that share an SM share its tensor cores and its memories.
+    let clocks = |together: f64| {
+        let step = ((work + SHARED * through_shared) * together).max(copied / L2 * together).max(alone);
+        START + steps * step + epilogue * (EPILOGUE_SHARED * together + 1.0 - EPILOGUE_SHARED)
+    };
+    let waves = (blocks / (sms * resident)).floor();
+    let rest = blocks - waves * sms * resident;
+    let last = if rest > 0.0 { clocks((rest / sms).ceil()) } else { 0.0 };
+    let busy = (waves * clocks(resident) + last) / f64::from(target.part.clock_mhz);
+    let memory = (m * k + k * n) * batch * bytes + m * n * batch * moved(kernel);
+    busy.max(memory / target.part.copy_gbs() / 1e3) + target.part.launch_us
+}

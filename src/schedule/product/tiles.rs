@@ -1,0 +1,61 @@
+//! The tiles that a product may be cut into.
+
+use super::model;
+use crate::dtype::DType;
+use crate::plan::{Blocking, Engine, Extent, Kernel, Product};
+use crate::target::Target;
+
+/// Tiles by rows, columns, bytes of a row's terms, warps along both, slices and stages.
+type Row = (u32, u32, u32, (u32, u32), u32, u32);
+
+/// For tensor cores, largest first: those that were best for some problem on the H200 (benches/NOTES.md).
+const TENSOR: [Row; 18] = [
+    (128, 256, 64, (2, 4), 1, 4),
+    (256, 128, 64, (4, 2), 1, 4),
+    (128, 128, 64, (2, 2), 1, 4),
+    (128, 128, 128, (2, 4), 1, 3),
+    (256, 32, 64, (8, 1), 1, 3),
+    (128, 64, 64, (2, 2), 1, 4),
+    (128, 64, 128, (2, 2), 1, 3),
+    (128, 64, 64, (4, 1), 1, 4),
+    (64, 64, 64, (2, 2), 1, 4),
+    (64, 64, 128, (2, 2), 1, 4),
+    (64, 64, 128, (2, 2), 2, 3),
+    (128, 32, 64, (4, 1), 1, 4),
+    (64, 32, 128, (2, 1), 1, 4),
+    (64, 32, 128, (2, 1), 2, 4),
+    (32, 64, 128, (1, 2), 2, 4),
+    (32, 32, 128, (1, 1), 2, 4),
+    (32, 32, 128, (1, 1), 4, 4),
+    (16, 32, 128, (1, 1), 4, 6),
+];
+
+/// For `FFMA`.
+const SIMT: [Row; 3] = [(128, 128, 32, (4, 2), 1, 3), (64, 64, 32, (2, 1), 1, 3), (32, 32, 64, (1, 1), 4, 3)];
+
+/// The candidates for a product.
+pub fn candidates(product: &Product, target: &Target) -> Vec<Blocking> {
+    let size = product.a.dtype.bits() / 8;
+    let (engine, rows): (Engine, &[Row]) = match product.a.dtype {
+        DType::F32 => (Engine::Simt, &SIMT),
+        _ => (Engine::Tensor, &TENSOR),
+    };
+    let tile = |&(m, n, bytes, warps, slices, stages): &Row| Blocking {
+        engine,
+        m,
+        n,
+        k: bytes / size,
+        warps,
+        slices,
+        stages: if target.features.cp_async { stages } else { 2 },
+        band: 8,
+        copy: (16, 16),
+    };
+    rows.iter().map(tile).filter(|tile| model::shared(tile, size) <= target.limits.shared_per_block).collect()
+}
+
+/// The candidate that takes the least time by the model; `None` if the target has no room for any.
+pub fn choose(kernel: &Kernel, product: &Product, extent: &Extent, target: &Target) -> Option<Blocking> {
+    let time = |tile: &Blocking| model::time(kernel, product, extent, tile, target);
+    candidates(product, target).into_iter().min_by(|a, b| time(a).total_cmp(&time(b)))
+}

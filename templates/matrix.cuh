@@ -1,0 +1,184 @@
+// What kernels with a matrix product are built of: copies to shared memory that arrive later, tensor-core fragments and instructions.
+// Items as in device.cuh.
+
+// Where a pointer into shared memory points, as the instructions for shared memory take it.
+__device__ __forceinline__ u32 shared_address(const void* p) {
+  return (u32)__cvta_generic_to_shared(p);
+}
+
+// The place of 16-byte piece `piece` of a row of PIECES: permuted from row to row, so that the same piece of eight successive rows
+// lies in eight different banks' lines, which `ldmatrix` reads at once.
+template <int PIECES>
+__device__ __forceinline__ u32 swizzled(u32 row, u32 piece) {
+  if constexpr (PIECES >= 8) return row * PIECES + (piece ^ (row & 7u));
+  if constexpr (PIECES == 4) return row * PIECES + (piece ^ (row >> 1 & 3u));
+  if constexpr (PIECES == 2) return row * PIECES + (piece ^ (row >> 2 & 1u));
+  return row * PIECES + piece;
+}
+
+template <int BYTES>
+__device__ __forceinline__ void put_shared(u32 to, const Words<BYTES / 4>& x) {
+  if constexpr (BYTES == 16)
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(to), "r"(x.w[0]), "r"(x.w[1]), "r"(x.w[2]), "r"(x.w[3]) : "memory");
+  if constexpr (BYTES == 8) asm volatile("st.shared.v2.b32 [%0], {%1, %2};" :: "r"(to), "r"(x.w[0]), "r"(x.w[1]) : "memory");
+  if constexpr (BYTES == 4) asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x.w[0]) : "memory");
+}
+
+// Copies the first `live` of BYTES bytes to shared memory and puts zeros behind them. They are there after wait_copies; both
+// addresses are multiples of BYTES.
+template <int BYTES>
+__device__ __forceinline__ void copy_async(u32 to, const void* from, u32 live) {
+#if __CUDA_ARCH__ >= 800
+  if constexpr (BYTES == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(to), "l"(__cvta_generic_to_global(from)), "r"(live));
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" :: "r"(to), "l"(__cvta_generic_to_global(from)), "n"(BYTES), "r"(live));
+#else
+  Words<BYTES / 4> x = {};
+  if (live == BYTES) {
+    x = load<BYTES, BYTES>(from);
+  } else {
+#pragma unroll 1
+    for (u32 i = 0; i < live; ++i) {
+      const u32 byte = (u32)__ldg((const u8*)from + i) << (8u * (i % 4u));
+#pragma unroll
+      for (int w = 0; w < BYTES / 4; ++w) x.w[w] |= i / 4u == w ? byte : 0u;
+    }
+  }
+  put_shared<BYTES>(to, x);
+#endif
+}
+
+// Closes a group of copies.
+__device__ __forceinline__ void commit_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until all but the last N groups of the thread's copies have arrived.
+template <int N>
+__device__ __forceinline__ void wait_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory");
+#endif
+}
+
+// Element e of a vector of elements of SIZE bytes, from memory, into words that hold zero there.
+template <int SIZE, int N>
+__device__ __forceinline__ void fetch_element(Words<N>& x, int e, const void* p) {
+  if constexpr (SIZE == 1) x.w[e / 4] |= (u32)__ldg((const u8*)p) << (8 * (e % 4));
+  if constexpr (SIZE == 2) x.w[e / 2] |= (u32)__ldg((const u16*)p) << (16 * (e % 2));
+  if constexpr (SIZE == 4) x.w[e] = __ldg((const u32*)p);
+}
+
+// Four 8x8 matrices of 16-bit elements, or of pairs of bytes; lane 8 * i + r has the address of row r of matrix i.
+__device__ __forceinline__ void load_matrices(u32 (&x)[4], u32 from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+      : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(from));
+}
+
+// The same, each matrix transposed.
+__device__ __forceinline__ void load_transposed(u32 (&x)[4], u32 from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+      : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(from));
+}
+
+// c += a * b for a of 16x16 and b of 16x8 elements.
+__device__ __forceinline__ void mma_f16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(b0));
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[2]), "r"(a[3]), "r"(b1));
+#endif
+}
+
+__device__ __forceinline__ void mma_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  // No such instruction: each lane collects the row and the columns of its four sums.
+  const u32 lane = threadIdx.x % 32u;
+#pragma unroll
+  for (int pair = 0; pair < 8; ++pair) {
+    const u32 b = pair < 4 ? b0 : b1;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const u32 x = __shfl_sync(0xffffffffu, a[pair / 4 * 2 + i / 2], (lane & 28u) + pair % 4);
+      const u32 y = __shfl_sync(0xffffffffu, b, lane % 4u * 8u + i % 2 * 4 + pair % 4);
+      c[i] = fmaf(__uint_as_float(x << 16), __uint_as_float(y << 16), c[i]);
+      c[i] = fmaf(__uint_as_float(x & 0xffff0000u), __uint_as_float(y & 0xffff0000u), c[i]);
+    }
+  }
+#endif
+}
+
+// c += a * b for a of 16x32 and b of 32x8 codes, each signed or not.
+template <bool A_SIGNED, bool B_SIGNED>
+__device__ __forceinline__ void mma_codes(i32 (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+#if __CUDA_ARCH__ >= 800
+#define MMA(A, B) asm("mma.sync.aligned.m16n8k32.row.col.s32." A "." B ".s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+#else
+#define HALF(A, B, I, X, Y) asm("mma.sync.aligned.m8n8k16.row.col.s32." A "." B ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};" \
+      : "+r"(c[I]), "+r"(c[I + 1]) : "r"(X), "r"(Y))
+#define MMA(A, B) HALF(A, B, 0, a[0], b0); HALF(A, B, 0, a[2], b1); HALF(A, B, 2, a[1], b0); HALF(A, B, 2, a[3], b1)
+#endif
+  if constexpr (A_SIGNED && B_SIGNED) { MMA("s8", "s8"); }
+  if constexpr (A_SIGNED && !B_SIGNED) { MMA("s8", "u8"); }
+  if constexpr (!A_SIGNED && B_SIGNED) { MMA("u8", "s8"); }
+  if constexpr (!A_SIGNED && !B_SIGNED) { MMA("u8", "u8"); }
+}
+
+// N adjacent accumulators from shared memory.
+template <int N>
+__device__ __forceinline__ Words<N> load_staged(const void* p) {
+  Words<N> x;
+  if constexpr (N % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < N / 4; ++i) {
+      const uint4 v = ((const uint4*)p)[i];
+      x.w[4 * i] = v.x, x.w[4 * i + 1] = v.y, x.w[4 * i + 2] = v.z, x.w[4 * i + 3] = v.w;
+    }
+  } else if constexpr (N % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      const uint2 v = ((const uint2*)p)[i];
+      x.w[2 * i] = v.x, x.w[2 * i + 1] = v.y;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) x.w[i] = ((const u32*)p)[i];
+  }
+  return x;
+}
+
+// Word i, where i is not known when compiling: an array of registers can't be indexed.
+template <int N>
+__device__ __forceinline__ u32 word_at(const Words<N>& x, int i) {
+  u32 r = 0u;
+#pragma unroll
+  for (int w = 0; w < N; ++w) r = w == i ? x.w[w] : r;
+  return r;
+}
+
+// The same from registers.
+template <int N>
+__device__ __forceinline__ Words<N> words_of(const float (&x)[N]) {
+  Words<N> r;
+#pragma unroll
+  for (int i = 0; i < N; ++i) r.w[i] = __float_as_uint(x[i]);
+  return r;
+}
+template <int N>
+__device__ __forceinline__ Words<N> words_of(const i32 (&x)[N]) {
+  Words<N> r;
+#pragma unroll
+  for (int i = 0; i < N; ++i) r.w[i] = (u32)x[i];
+  return r;
+}
