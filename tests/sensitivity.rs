@@ -6,9 +6,9 @@ use pointweld::dtype::DType;
 use pointweld::graph::{Builder, Graph, Kind, Node, Type, Value};
 use pointweld::npy;
 use pointweld::quant::sensitivity::{
-    Goal, Meter, Noise, Replacement, Search, SensitivityError, analyse, points, search, tap_groups, what_if,
+    Goal, Meter, Noise, Replacement, Search, SensitivityError, analyse, points, refine, search, tap_groups, what_if,
 };
-use pointweld::quant::{Choice, Observation, Placement, Scheme, audit, choose, place, simulate, watched};
+use pointweld::quant::{Calibrator, Choice, Observation, Placement, Scheme, audit, choose, place, simulate, watched};
 use pointweld::reference::{self, run_graph};
 use pointweld::report::pages;
 use pointweld::shape;
@@ -173,6 +173,36 @@ fn what_another_makes_superfluous_goes_back_to_codes() {
             let rest: Vec<&str> = chosen.float.iter().filter(|n| *n != dropped).map(String::as_str).collect();
             assert!(plainly(&setting, &rest).db() < target, "{dropped} is superfluous at {target} dB");
         }
+    }
+}
+
+#[test]
+fn ranges_chosen_by_measurement_are_never_worse_than_the_calibrators() {
+    let setting = Setting::new(chain(), 3);
+    let meter = setting.meter();
+    let codes = Choice::default().activations;
+    let refined = refine(&meter, &setting.seen, codes, &quiet).unwrap();
+    for site in &setting.placement.sites {
+        let name = setting.graph.value_name(site.value);
+        // The site alone on codes, by each scheme.
+        let alone = |scheme: &Scheme| {
+            let placement = Placement { sites: vec![site.clone()], weights: Vec::new(), ..setting.placement.clone() };
+            let quantized = simulate(&setting.graph, &placement, scheme).unwrap();
+            let mut noise = Noise::default();
+            for feed in setting.samples.iter() {
+                let feed = feed.unwrap();
+                let run = |graph: &Graph| run_graph(graph, &feed, &reference::Options::default()).unwrap().remove(0).1;
+                noise.add(Noise::between(&run(&setting.graph), &run(&quantized)));
+            }
+            noise.db()
+        };
+        let found = alone(&refined);
+        for calibrator in [Calibrator::MinMax, Calibrator::Percentile(99.99), Calibrator::Entropy, Calibrator::Mse] {
+            let choice = Choice { calibrator, ..Choice::default() };
+            let (scheme, _) = choose(&setting.graph, &setting.placement, &setting.seen, &choice).unwrap();
+            assert!(found >= alone(&scheme) - 1e-9, "{name}: {found} dB, {calibrator:?} gives {}", alone(&scheme));
+        }
+        assert_eq!(refined.tensors[name].reason, setting.scheme.tensors[name].reason);
     }
 }
 

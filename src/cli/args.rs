@@ -266,6 +266,9 @@ pub struct QuantizeArgs {
     /// Leave biases as they are, instead of letting them take back the mean error of rounded weights
     #[arg(long)]
     pub no_bias_correction: bool,
+    /// Choose each activation's range by what it does to the model's outputs, measured on N of the samples
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8", conflicts_with_all = ["merge", "shard"])]
+    pub refine: Option<usize>,
     /// Only observe part I of N of the data, and write what was seen
     #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with = "merge")]
     pub shard: Option<(usize, usize)>,

@@ -2,6 +2,7 @@
 
 use super::args::{ActivationsArg, QuantizeArgs};
 use super::output::{self, Failure, bold, dim};
+use super::sensitivity;
 use crate::data::Samples;
 use crate::dim::Bindings;
 use crate::dtype::DType;
@@ -39,7 +40,11 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
         activations: codes(args.activations),
         correct_biases: !args.no_bias_correction,
     };
-    let (scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
+    let (mut scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
+    if let Some(count) = args.refine {
+        let (samples, _) = args.data.open(&quantizer.graph)?;
+        scheme = sensitivity::refined(&quantizer, scheme, &record.observation, &choice, &samples.spread(count))?;
+    }
     if !json {
         warnings.iter().for_each(output::warn);
     }

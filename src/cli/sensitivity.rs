@@ -4,13 +4,14 @@ use super::args::{self, ActivationsArg, binding};
 use super::data::DataArgs;
 use super::output::{self, Failure, bold, dim};
 use super::quantize;
+use crate::data::Samples;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
 use crate::quant::sensitivity::{
     Found, Goal, Meter, Replacement, Search, Sensitivity, SensitivityError, TappedGroup, WhatIf, analyse, points,
-    search, tap_groups, what_if,
+    refine, search, tap_groups, what_if,
 };
-use crate::quant::{Calibrator, Choice, Quantizer};
+use crate::quant::{Calibrator, Choice, Observation, Quantizer, Scheme};
 use crate::reference;
 use crate::report::pages;
 use clap::Args;
@@ -35,6 +36,9 @@ pub struct SensitivityArgs {
     /// The codes of activations
     #[arg(long, value_enum, default_value_t = ActivationsArg::U8)]
     pub activations: ActivationsArg,
+    /// First choose each activation's range by what it does to the model's outputs, measured on N of the samples calibrated on
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8")]
+    pub refine: Option<usize>,
     /// Leave a group, a node's group or all groups of a subgraph in float from the start, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub float: Vec<String>,
@@ -90,6 +94,9 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
     let seen = quantize::observe(&quantizer, &calibration)?;
     let (mut scheme, warnings) = quantizer.choose(&seen, &choice).map_err(Failure::input)?;
     warnings.iter().for_each(output::warn);
+    if let Some(count) = args.refine {
+        scheme = refined(&quantizer, scheme, &seen, &choice, &calibration.spread(count))?;
+    }
 
     let points = points(&quantizer.graph, &args.at).map_err(failure)?;
     let options = reference::Options { bindings: sizes, ..reference::Options::default() };
@@ -136,6 +143,21 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
         Some(found) if !found.met => Err(Failure::Wanting("the target is not reached".into())),
         _ => Ok(()),
     }
+}
+
+/// The scheme with each activation's range chosen by measurement.
+pub(super) fn refined(
+    quantizer: &Quantizer,
+    scheme: Scheme,
+    seen: &Observation,
+    choice: &Choice,
+    samples: &Samples,
+) -> Result<Scheme, Failure> {
+    let points = points(&quantizer.graph, &[]).map_err(failure)?;
+    let options = reference::Options { bindings: seen.sizes.clone(), ..reference::Options::default() };
+    let meter =
+        Meter::new(&quantizer.graph, &quantizer.placement, &scheme, samples, points, options).map_err(failure)?;
+    watched("trying ranges", |tick| refine(&meter, seen, choice.activations, tick))
 }
 
 /// Runs a measurement under a progress bar; once the first sample has shown how long it takes, the rest is told.

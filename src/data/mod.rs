@@ -168,6 +168,12 @@ impl Samples {
         (self.of(&kept), self.of(&held))
     }
 
+    /// So many of the samples, spread evenly over them; all if there are no more.
+    pub fn spread(&self, count: usize) -> Samples {
+        let count = count.min(self.len());
+        self.of(&(0..count).map(|i| i * self.len() / count).collect::<Vec<_>>())
+    }
+
     /// Shard `index` of `count`: every sample is in one of them.
     pub fn shard(&self, index: usize, count: usize) -> Samples {
         let mine: Vec<usize> = (0..self.len()).filter(|i| i % count.max(1) == index).collect();

@@ -6,17 +6,17 @@ use pointweld::onnx::ModelFile;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn pointweld(args: &[&str], folder: &Path) -> Output {
+pub fn pointweld(args: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointweld"));
     command.args(args).current_dir(folder).output().expect("the command starts")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
 }
 
 /// A folder with `model.onnx` and some images in `data`.
-fn workplace(opset: i64) -> tempfile::TempDir {
+pub fn workplace(opset: i64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     ModelFile::from_model("detector", detector(opset)).write(folder.path().join("model.onnx")).unwrap();
     std::fs::create_dir(folder.path().join("data")).unwrap();

@@ -3,4 +3,5 @@
 mod command;
 mod detector;
 mod placement;
+mod sensitivity;
 mod written;

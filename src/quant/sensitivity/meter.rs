@@ -68,14 +68,19 @@ impl<'m> Meter<'m> {
     /// If the scheme does not fit the model's tensors.
     pub fn variant(&self, float: &BTreeSet<&str>) -> Result<Variant, SensitivityError> {
         let placement = self.placement_with(float, "");
-        let mut graph = self.weights.clone();
+        let mut graph = self.graph.clone();
         let mut patch = Patch::new(&mut graph, "simulate", &[]);
-        // Weights of groups in float are as they were; those of the others need not be made anew.
-        for weight in &self.placement.weights {
-            if !placement.weights.iter().any(|w| (w.anchor, w.slot) == (weight.anchor, weight.slot)) {
-                let original = patch.constant(self.graph.value_name(weight.value), weight.tensor.clone());
-                patch.set_operand(weight.anchor, weight.slot, original);
+        // Weights, and the biases that were corrected for them, are taken from where they were made once.
+        for weight in &placement.weights {
+            let made = self.weights.operands(weight.anchor);
+            for slot in [weight.slot, 2] {
+                let Some(value) = made.get(slot as usize) else { continue };
+                if let Some(tensor) = self.weights.constant(*value) {
+                    let value = patch.constant(self.weights.value_name(*value), tensor.clone());
+                    patch.set_operand(weight.anchor, slot, value);
+                }
             }
+            patch.set_kind(weight.anchor, self.weights.node(weight.anchor).kind.clone());
         }
         let graph = simulate(&graph, &Placement { weights: Vec::new(), ..placement }, self.scheme)?;
         Ok(self.keyed(graph))

@@ -8,6 +8,7 @@
 mod error;
 mod measure;
 mod meter;
+mod refine;
 mod search;
 mod taps;
 mod variant;
@@ -16,6 +17,7 @@ mod what_if;
 pub use error::SensitivityError;
 pub use measure::{Noise, Point, points};
 pub use meter::{Meter, Progress};
+pub use refine::refine;
 pub use search::{Found, Goal, Search, Step, search};
 pub use taps::{Tap, TappedGroup, tap_groups};
 pub use variant::Variant;
