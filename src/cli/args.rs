@@ -127,6 +127,9 @@ pub struct FusionArgs {
     /// Also store this intermediate value, from the very same kernel; may be repeated
     #[arg(long = "output", value_name = "NAME")]
     pub taps: Vec<String>,
+    /// Weld groups onto the convolutions and matrix products that they follow
+    #[arg(long)]
+    pub weld: bool,
     /// Compute the f32 convolutions and matrix products of the model, and what leads to them, in this type
     #[arg(long, value_enum, value_name = "TYPE")]
     pub float: Option<FloatArg>,

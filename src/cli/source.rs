@@ -53,7 +53,7 @@ pub fn compiler(args: &FusionArgs) -> Compiler {
         FloatArg::F16 => DType::F16,
         FloatArg::Bf16 => DType::BF16,
     });
-    compiler = compiler.float(float);
+    compiler = compiler.weld(args.weld).float(float);
     for name in &args.keep_f32 {
         compiler = compiler.keep_f32(name);
     }

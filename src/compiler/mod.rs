@@ -197,11 +197,32 @@ impl Compiler {
 
     /// From a simplified graph to texts.
     fn lower(&self, graph: Graph, passes: passes::Report, fusion: &fuse::Options) -> Result<Planned, Error> {
-        let mut plan = fuse::fuse(&graph, fusion)?;
-        schedule::schedule(&mut plan, &self.target(), &self.schedule);
-        let sources = plan.kernels().map(|kernel| emit::emit(kernel, &self.emit)).collect::<Result<_, _>>()?;
-        let stages = plan.stages().map(|stage| emit::emit_stage(stage, &self.emit)).collect::<Result<_, _>>()?;
-        Ok(Planned { graph, plan, passes, sources, stages })
+        let mut fusion = fusion.clone();
+        loop {
+            let mut plan = fuse::fuse(&graph, &fusion)?;
+            schedule::schedule(&mut plan, &self.target(), &self.schedule);
+            let (mut sources, mut left) = (Vec::new(), None);
+            for kernel in plan.kernels() {
+                match emit::emit(kernel, &self.emit) {
+                    Ok(source) => sources.push(source),
+                    // No template for this product with this epilogue: its group is split, and at the end left to others. Each split
+                    // cuts an edge or leaves a node that was not before, so this ends.
+                    Err(error) if kernel.product.is_some() => {
+                        let from = left.as_ref().unwrap_or(&fusion);
+                        left = Some(fuse::split(&graph, from, &plan, &kernel.name, &error.to_string()));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match left {
+                None => {
+                    let stages = plan.stages().map(|stage| emit::emit_stage(stage, &self.emit));
+                    let stages = stages.collect::<Result<_, _>>()?;
+                    return Ok(Planned { graph, plan, passes, sources, stages });
+                }
+                Some(options) => fusion = options,
+            }
+        }
     }
 
     fn fusion_options(&self) -> fuse::Options {
