@@ -251,13 +251,13 @@ fn a_missing_barrier_before_the_tile_is_written_out() {
 }
 
 #[test]
-#[should_panic(expected = "`load 1`")]
+#[should_panic(expected = "global `x1`")]
 fn a_tile_that_forgets_its_lower_edge() {
     plant(&[100, 128], "x1_s1, high,", "x1_s1, 32u,");
 }
 
 #[test]
-#[should_panic(expected = "`load 0`")]
+#[should_panic(expected = "global `x0`")]
 fn a_row_beyond_the_edge() {
     plant(&[100, 128], "< high)", "< high + 32u)");
 }

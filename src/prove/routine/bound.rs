@@ -156,7 +156,8 @@ fn slacks(
         Ok(meaning(&absolute)?[0].to_f64())
     };
     let exact = truth[0].to_f64();
-    let relative = |share: f64| vec![exact.iter().map(|y| share * y.abs()).collect::<Vec<f64>>()];
+    // What is computed in f64 is rounded to the compute type before it is stored.
+    let relative = |share: f64| vec![exact.iter().map(|y| (share + u) * y.abs() + 1e-45).collect::<Vec<f64>>()];
     let wide = 2f64.powi(-53);
     let linear = |roundings: f64| -> Result<Vec<Vec<f64>>, String> {
         // Products of denormals are lost.
