@@ -95,6 +95,7 @@ fn the_whole_prelude_is_used() {
     for instance in with_text() {
         texts += instance.op.text(&instance.operands, false);
         texts += instance.op.text(&instance.operands, true);
+        texts += instance.op.row().finite;
     }
     let taken = prelude_for(&texts);
     let functions =

@@ -48,8 +48,10 @@ fn the_mixed_model_that_is_written_reaches_what_the_search_says() {
             let exact = values(&at("model.onnx"), &[name], seed);
             noise.add(Noise::between(&exact[0], &values(&at("mixed.onnx"), &[name], seed)[0]));
         }
-        let said = search["db"][i].as_f64().unwrap();
-        assert!((noise.db() - said).abs() < 0.01, "{name}: {} dB, and {said} were said", noise.db());
+        // JSON has no infinity: null says that the output does not differ at all.
+        let said = search["db"][i].as_f64().unwrap_or(f64::INFINITY);
+        let agrees = noise.db() == said || (noise.db() - said).abs() < 0.01;
+        assert!(agrees, "{name}: {} dB, and {said} were said", noise.db());
     }
     let page = std::fs::read_to_string(at("page.html")).unwrap();
     assert!(page.contains("Groups left in float") && page.contains("silu replaced by hard_swish"));

@@ -155,8 +155,8 @@ typedef u32 idx;
 typedef i32 off;
 
 // Each thread sums 8 adjacent channels of one pixel.
-extern "C" __global__ void __launch_bounds__(256)
-pw_depthwise_cast_cast_add_silu_etc_8f7d485796(
+extern "C" __global__ void __launch_bounds__(128)
+pw_depthwise_cast_cast_add_silu_etc_7cd4ba5ff0(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -185,7 +185,7 @@ pw_depthwise_cast_cast_add_silu_etc_8f7d485796(
     const off dilation0,
     const off taps,
     const off y0_s0) {
-  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx row = divide(place, vectors_mul, vectors_shift);
   const idx column = (place - row * vectors) * 8u;
   if (row >= rows) return;
