@@ -11,6 +11,7 @@ use pointweld::plan::Step;
 use pointweld::prove::{Options, Proof, routine};
 use pointweld::reference;
 use pointweld::scalar::{Number, Scalar};
+use pointweld::shape;
 use pointweld::structural::*;
 use pointweld::target::Arch;
 use pointweld::tensor::Tensor;
@@ -88,6 +89,30 @@ fn proof(name: &str, kind: Kind, outputs: usize, operands: &[Given], edit: impl 
         found.stages.iter().zip(&sources).zip(&texts).map(|((a, b), c)| (a, b, c.as_str())).collect();
     let seed = name.bytes().map(u64::from).sum();
     routine::prove(&graph, found, &stages, &Bindings::new(), &Options { samples: 0, seed })
+}
+
+/// Shape reads nothing of its operand: the symbols of the operand's sizes are the routine's nevertheless.
+#[test]
+fn the_sizes_of_an_operand_that_is_not_read_are_bound() {
+    let mut graph = Graph::new("sizes");
+    let input = Type::new(F32, shape!["batch", 3, "height"]);
+    let x = graph.add(Node::new(Kind::Input, "x", input), &[]).value();
+    let kind = Kind::Structural(Structural::Shape { start: 0, end: 3 });
+    let y = graph.add(Node::new(kind, "y", Type::new(I64, shape![3])), &[x]).value();
+    graph.mark_output("y", y);
+    let plan = fuse(&graph, &fuse::Options::default()).unwrap();
+    let found = plan.steps.iter().find_map(|step| match step {
+        Step::Routine(routine) => Some(routine),
+        _ => None,
+    });
+    let found = found.unwrap_or_else(|| panic!("Shape is no routine:\n{plan}"));
+    let sources = found.stages.iter().map(|stage| emit::emit_stage(stage, &emit::Options::default()).unwrap());
+    let sources: Vec<KernelSource> = sources.collect();
+    let texts: Vec<String> = sources.iter().map(|source| ptx("sizes", source)).collect();
+    let stages: Vec<routine::Compiled> =
+        found.stages.iter().zip(&sources).zip(&texts).map(|((a, b), c)| (a, b, c.as_str())).collect();
+    let proof = routine::prove_at_some_size(&graph, found, &stages, &Options { samples: 0, seed: 1 });
+    assert!(proof.holds() && proof.elements == 3, "{proof:#?}");
 }
 
 fn ptx(name: &str, source: &KernelSource) -> String {

@@ -40,6 +40,10 @@ pub fn prove_at_some_size(graph: &Graph, routine: &Routine, stages: &[Compiled],
     let mut symbols = BTreeSet::new();
     let operands = stages.iter().flat_map(|(stage, ..)| stage.reads.iter().chain(&stage.writes));
     operands.flat_map(|operand| &operand.shape).for_each(|d| d.symbols(&mut symbols));
+    // An operand whose sizes alone matter is read by no stage.
+    let whole = graph.operands(routine.node);
+    let whole = whole.iter().filter_map(|value| graph.ty(*value).shape.as_ref());
+    whole.flat_map(|shape| &shape.0).for_each(|d| d.symbols(&mut symbols));
     let sizes_of = |size: u64| -> Bindings { symbols.iter().map(|name| (name.clone(), size)).collect() };
     let fits = |size: &u64| {
         let sizes = sizes_of(*size);
