@@ -8,7 +8,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{NodeId, Origin};
 use crate::scalar::Scalar;
-use crate::structural::{Coordinates, PadMode, Reduction, ResizeMode, ScatterReduction};
+use crate::structural::{PadMode, Reduction, Resize, ScatterReduction};
 use serde::{Deserialize, Serialize};
 
 /// One node of the graph as generated kernels.
@@ -126,7 +126,7 @@ pub enum Work {
         mode: PadMode,
         before: Vec<i64>,
     },
-    Resize(Resample),
+    Resize(Resize),
     /// Reads x, indices, which count from the end if negative and are clamped to the axis.
     Gather {
         axis: usize,
@@ -249,18 +249,6 @@ pub struct Product {
     pub a: Vec<Dim>,
     pub b: Vec<Dim>,
     pub c: Option<Vec<Dim>>,
-}
-
-/// ONNX's Resize; see [`Resize`](crate::structural::Resize). `scales` and `roi` have one entry (and two) an axis.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resample {
-    pub mode: ResizeMode,
-    pub coordinates: Coordinates,
-    pub scales: Option<Vec<f32>>,
-    pub roi: Option<Vec<f32>>,
-    pub antialias: bool,
-    pub exclude_outside: bool,
-    pub extrapolation: f32,
 }
 
 impl Work {

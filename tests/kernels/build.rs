@@ -57,6 +57,11 @@ impl Body {
 /// Strides of an operand over a domain.
 pub type Strides = fn(&[Dim]) -> Vec<Dim>;
 
+/// The sum of the first two loads.
+pub fn add(b: &mut Body) -> Arg {
+    b.op(Op::new(&op::ADD), &[b.load(0), b.load(1)])
+}
+
 /// As the domain itself.
 pub fn dense(domain: &[Dim]) -> Vec<Dim> {
     layout::row_major(domain).unwrap()

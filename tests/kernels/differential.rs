@@ -1,12 +1,12 @@
 //! Every form of kernel, element type and awkward size, executed from its PTX and compared with the exact result.
 
-use crate::build::{Body, Strides, along, dense, kernel, transposed, uniform};
-use crate::prove::{Noise, ROUNDED, Setup, Within, prove};
+use crate::build::{Body, Strides, add, along, dense, kernel, transposed, uniform};
+use crate::prove::{Noise, ROUNDED, Setup, Within, check, check_at, prove};
 use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType::{self, *};
 use pointweld::emit::{self, EmitError};
 use pointweld::op::{self, Op};
-use pointweld::plan::{Arg, Broadcast, BroadcastError, Form, IndexWidth, Kernel, Table};
+use pointweld::plan::{Broadcast, BroadcastError, Form, IndexWidth, Kernel, Table};
 use pointweld::scalar::Scalar;
 use pointweld::schedule;
 use pointweld::target::{Arch, Target};
@@ -17,21 +17,6 @@ const SMALL_FLOATS: [DType; 4] = [F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ];
 fn scheduled(mut kernel: Kernel) -> Kernel {
     kernel.schedule = schedule::choose(&kernel, &Target::of(Arch::SM_90), &schedule::Options::default());
     kernel
-}
-
-fn check(name: &str, kernel: &Kernel, within: Within) {
-    check_with(name, kernel, within, Bindings::new());
-}
-
-fn check_with(name: &str, kernel: &Kernel, within: Within, bindings: Bindings) {
-    let mut noise = Noise(name.bytes().map(u64::from).sum());
-    let mut element = |_: usize, dtype: DType, _: usize| noise.element(dtype);
-    let setup = Setup { arch: Arch::SM_90, bindings, within, perturb: None, element: &mut element };
-    prove(name, kernel, setup);
-}
-
-fn add(b: &mut Body) -> Arg {
-    b.op(Op::new(&op::ADD), &[b.load(0), b.load(1)])
 }
 
 #[test]
@@ -309,7 +294,7 @@ fn rows_of_a_number_not_known() {
         kernel.schedule.form = Form::Rows { vector: if inner == 64 { 8 } else { 1 }, rows: 4 };
         for n in [0, 1, 3, 4, 5, 18] {
             let bindings = Bindings::from([("n".to_owned(), n)]);
-            check_with(&format!("{n} rows of {inner} {dtype}"), &kernel, ROUNDED, bindings);
+            check_at(&format!("{n} rows of {inner} {dtype}"), &kernel, ROUNDED, bindings);
         }
     }
 }
@@ -324,7 +309,7 @@ fn a_launch_decides_whether_an_axis_broadcasts() {
     let kernel = scheduled(kernel);
     let bound = |n: u64| Bindings::from([("n".to_owned(), n)]);
     for n in [1, 4] {
-        check_with(&format!("broadcast of {n}"), &kernel, ROUNDED, bound(n));
+        check_at(&format!("broadcast of {n}"), &kernel, ROUNDED, bound(n));
     }
     let source = emit::emit(&kernel, &emit::Options::default()).unwrap();
     let error = source.launch(&kernel, &bound(3)).unwrap_err();
@@ -360,7 +345,7 @@ fn symbolic_sizes_are_bound_at_launch() {
     let kernel = scheduled(kernel);
     for (n, hw) in [(1, 1), (2, 49), (3, 64), (0, 5)] {
         let bindings = Bindings::from([("n".to_owned(), n), ("hw".to_owned(), hw)]);
-        check_with(&format!("symbolic {n} {hw}"), &kernel, ROUNDED, bindings);
+        check_at(&format!("symbolic {n} {hw}"), &kernel, ROUNDED, bindings);
     }
 }
 

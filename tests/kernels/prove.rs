@@ -65,6 +65,18 @@ pub struct Setup<'a> {
     pub element: &'a mut dyn FnMut(usize, DType, usize) -> Scalar,
 }
 
+/// As [`prove`] for sm_90, with random data of the name's own.
+pub fn check(name: &str, kernel: &Kernel, within: Within) {
+    check_at(name, kernel, within, Bindings::new());
+}
+
+/// As [`check`], at these sizes.
+pub fn check_at(name: &str, kernel: &Kernel, within: Within, bindings: Bindings) {
+    let mut noise = Noise(name.bytes().map(u64::from).sum());
+    let mut element = |_: usize, dtype: DType, _: usize| noise.element(dtype);
+    prove(name, kernel, Setup { arch: Arch::SM_90, bindings, within, perturb: None, element: &mut element });
+}
+
 /// Runs `kernel`, with pointers no better aligned than it asks for, and compares.
 pub fn prove(name: &str, kernel: &Kernel, setup: Setup) {
     let source = emit::emit(kernel, &emit::Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,7 +1,7 @@
 //! Tensors that lie the other way in memory, turned in tiles of shared memory: every element size, edge and neighbour.
 
-use crate::build::{Body, Strides, along, dense, kernel, transposed, uniform};
-use crate::prove::{Noise, ROUNDED, Setup, Within, prove, prove_source};
+use crate::build::{Strides, add, along, dense, kernel, transposed, uniform};
+use crate::prove::{Noise, ROUNDED, Setup, Within, check, check_at, prove, prove_source};
 use pointweld::dim::{Bindings, Dim};
 use pointweld::dtype::DType::{self, *};
 use pointweld::emit::{self, KernelSource};
@@ -16,21 +16,6 @@ fn scheduled(mut kernel: Kernel) -> Kernel {
     kernel.schedule = schedule::choose(&kernel, &Target::of(Arch::SM_90), &schedule::Options::default());
     assert!(matches!(kernel.schedule.form, Form::Transposed { .. }), "{:?}", kernel.schedule.form);
     kernel
-}
-
-fn check(name: &str, kernel: &Kernel, within: Within) {
-    check_at(name, kernel, within, Bindings::new());
-}
-
-fn check_at(name: &str, kernel: &Kernel, within: Within, bindings: Bindings) {
-    let mut noise = Noise(name.bytes().map(u64::from).sum());
-    let mut element = |_: usize, dtype: DType, _: usize| noise.element(dtype);
-    let setup = Setup { arch: Arch::SM_90, bindings, within, perturb: None, element: &mut element };
-    prove(name, kernel, setup);
-}
-
-fn add(b: &mut Body) -> Arg {
-    b.op(Op::new(&op::ADD), &[b.load(0), b.load(1)])
 }
 
 /// `y = x + zᵀ` over a domain.

@@ -8,11 +8,10 @@ use super::{count, malformed};
 use crate::emit::types::Class;
 use crate::emit::{Blocks, EmitError, KernelSource, Options};
 use crate::plan::Stage;
-use crate::plan::routine::Resample;
-use crate::structural::{Coordinates, NearestMode, ResizeMode};
+use crate::structural::{Coordinates, NearestMode, Resize, ResizeMode};
 use tera::Context;
 
-pub fn resize(stage: &Stage, op: &Resample, options: &Options) -> Result<KernelSource, EmitError> {
+pub fn resize(stage: &Stage, op: &Resize, options: &Options) -> Result<KernelSource, EmitError> {
     let crops = op.coordinates == Coordinates::TfCropAndResize;
     let picks = matches!(op.mode, ResizeMode::Nearest(_)) && !crops;
     let mut w = Writer::new(stage, picks);
@@ -83,7 +82,7 @@ pub fn resize(stage: &Stage, op: &Resample, options: &Options) -> Result<KernelS
 }
 
 /// Where result `c` lies along axis `a` of x.
-fn coordinate(op: &Resample, a: usize) -> String {
+fn coordinate(op: &Resize, a: usize) -> String {
     let exact = op.scales.is_none();
     let half_pixel = format!("((float)c{a} + 0.5f) / scale{a} - 0.5f");
     match op.coordinates {
@@ -126,7 +125,7 @@ fn clamped(place: &str, a: usize) -> String {
 }
 
 /// Lines before the sum, and the loop over the taps of axis `a`, which defines `p` and `weight`.
-fn taps(op: &Resample, mode: ResizeMode, a: usize, lines: &mut Vec<String>, loops: &mut Vec<(usize, Vec<String>)>) {
+fn taps(op: &Resize, mode: ResizeMode, a: usize, lines: &mut Vec<String>, loops: &mut Vec<(usize, Vec<String>)>) {
     let (reach, filter) = match mode {
         ResizeMode::Cubic { a: bend } => (2, format!("cubic(d{a}, {})", crate::emit::literal::float(bend))),
         _ => (1, format!("fmaxf(1.0f - d{a}, 0.0f)")),

@@ -2,7 +2,7 @@
 
 use super::{Cx, Draft, no_routine};
 use crate::plan::OnHost;
-use crate::plan::routine::{Resample, Work};
+use crate::plan::routine::Work;
 use crate::structural::{Coordinates, PadMode, Resize, ResizeMode};
 
 pub(super) fn pad(cx: &Cx, mode: PadMode, pads: &[(i64, i64)]) -> Result<Vec<Draft>, OnHost> {
@@ -29,9 +29,7 @@ pub(super) fn resize(cx: &Cx, op: &Resize) -> Result<Vec<Draft>, OnHost> {
     if !picks && !dtype.is_arithmetic_float() {
         return Err(cx.unsupported(x, dtype));
     }
-    let Resize { mode, coordinates, scales, roi, antialias, exclude_outside, extrapolation } = op.clone();
-    let work = Resample { mode, coordinates, scales, roi, antialias, exclude_outside, extrapolation };
-    cx.one(Work::Resize(work), &[0])
+    cx.one(Work::Resize(op.clone()), &[0])
 }
 
 /// The length of the index tuples.
