@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 19] = [
+const TEMPLATES: [(&str, &str); 22] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
@@ -23,6 +23,9 @@ const TEMPLATES: [(&str, &str); 19] = [
     ("routines/product", include_str!("../../templates/routines/product.cu.tera")),
     ("routines/scan", include_str!("../../templates/routines/scan.cu.tera")),
     ("routines/topk", include_str!("../../templates/routines/topk.cu.tera")),
+    ("product/tile", include_str!("../../templates/product/tile.tera")),
+    ("product/mma", include_str!("../../templates/product/mma.tera")),
+    ("product/epilogue", include_str!("../../templates/product/epilogue.tera")),
     ("product", include_str!("../../templates/product.cu.tera")),
     ("depthwise", include_str!("../../templates/depthwise.cu.tera")),
 ];
