@@ -28,6 +28,8 @@ pub enum Blocks {
     Threads(Vec<(Dim, u64)>),
     /// One block for each product of ⌈size / step⌉ of the pairs.
     Tiles(Vec<(Dim, u64)>),
+    /// As [`Blocks::Tiles`], `split` blocks a tile, each of which leaves `words` words of 4 bytes for the last of them.
+    Split { tiles: Vec<(Dim, u64)>, split: u32, words: u32 },
     /// As many blocks as the device has multiprocessors, or fewer if ⌈size / step⌉ threads need fewer.
     Persistent { size: Dim, step: u64, multiprocessors: u32 },
 }
@@ -38,8 +40,17 @@ pub struct Launch {
     pub grid: [u32; 3],
     pub block: [u32; 3],
     pub dynamic_shared: u32,
+    pub scratch: Scratch,
     /// In the order of the parameters.
     pub args: Vec<ArgValue>,
+}
+
+/// Bytes of memory that the blocks of a launch share with one another. Launches that do not run at the same time may have the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scratch {
+    pub partials: u64,
+    /// Zero before a launch, and after it.
+    pub counters: u64,
 }
 
 impl KernelSource {
@@ -100,6 +111,7 @@ impl KernelSource {
             grid: [grid, 1, 1],
             block: [self.rule.threads, 1, 1],
             dynamic_shared: self.rule.dynamic_shared,
+            scratch: self.rule.scratch(blocks),
             args,
         })
     }
@@ -112,7 +124,18 @@ impl LaunchRule {
         match &self.blocks {
             Blocks::Threads(pairs) => steps(pairs),
             Blocks::Tiles(pairs) => steps(pairs) / f64::from(self.threads),
+            Blocks::Split { tiles, split, .. } => steps(tiles) / f64::from(*split) / f64::from(self.threads),
             Blocks::Persistent { step, .. } => *step as f64,
+        }
+    }
+
+    /// What a launch of so many blocks needs.
+    fn scratch(&self, blocks: u64) -> Scratch {
+        match self.blocks {
+            Blocks::Split { split, words, .. } => {
+                Scratch { partials: 4 * blocks * u64::from(words), counters: 4 * blocks / u64::from(split.max(1)) }
+            }
+            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Persistent { .. } => Scratch::default(),
         }
     }
 
@@ -127,6 +150,7 @@ impl LaunchRule {
         Ok(match &self.blocks {
             Blocks::Threads(pairs) => product(pairs)?.div_ceil(threads),
             Blocks::Tiles(pairs) => product(pairs)?,
+            Blocks::Split { tiles, split, .. } => product(tiles)?.saturating_mul(u64::from(*split)),
             Blocks::Persistent { size, step, multiprocessors } => {
                 size.eval(bindings)?.div_ceil(*step).div_ceil(threads).min(u64::from(*multiprocessors))
             }

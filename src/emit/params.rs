@@ -41,6 +41,10 @@ pub enum ParamValue {
     Table {
         align: u32,
     },
+    /// Address of memory for the sums of blocks that share a tile: [`super::Scratch::partials`] bytes.
+    Partials,
+    /// Address of [`super::Scratch::counters`] bytes of zeros, which are zeros again afterwards.
+    Counters,
     /// A count of elements, evaluated at launch.
     Size(Dim, IndexWidth),
     /// A stride in elements, which may be negative.
@@ -75,6 +79,9 @@ pub enum ArgValue {
     Table {
         align: u32,
     },
+    /// See [`ParamValue::Partials`] and [`ParamValue::Counters`].
+    Partials,
+    Counters,
     U32(u32),
     I32(i32),
     U64(u64),
@@ -144,6 +151,12 @@ impl Param {
         }
     }
 
+    /// The memory that blocks which share a tile leave their sums in, and that they count themselves in.
+    pub fn scratch() -> [Param; 2] {
+        let words = |name: &str, value| Param { name: name.into(), c_type: "u32* __restrict__".into(), value };
+        [words("partials", ParamValue::Partials), words("counters", ParamValue::Counters)]
+    }
+
     /// The value at a launch of `kernel` with these sizes.
     pub(super) fn at(&self, kernel: &Kernel, bindings: &Bindings) -> Result<ArgValue, DimError> {
         let beyond = |dim: &Dim| DimError::Overflow(dim.to_string());
@@ -184,6 +197,8 @@ impl Param {
             &ParamValue::Store { index, align } => ArgValue::Store { index, offset: 0, align },
             &ParamValue::Factor { index, align } => ArgValue::Factor { index, offset: 0, align },
             &ParamValue::Table { align } => ArgValue::Table { align },
+            ParamValue::Partials => ArgValue::Partials,
+            ParamValue::Counters => ArgValue::Counters,
             ParamValue::Size(dim, IndexWidth::Bits64) => ArgValue::U64(dim.eval(bindings)?),
             ParamValue::Size(dim, IndexWidth::Bits32) => {
                 ArgValue::U32(u32::try_from(dim.eval(bindings)?).map_err(|_| beyond(dim))?)

@@ -54,6 +54,9 @@ pub struct Blocking {
     pub warps: (u32, u32),
     /// As many groups of such warps share out the terms of each step, and add their sums at the end.
     pub slices: u32,
+    /// As many blocks share out the steps of one tile; the last of them to finish adds their sums, in the order of the terms.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub split: u32,
     /// Steps whose factors are in shared memory or on their way there.
     pub stages: u32,
     /// Rows of tiles that are walked together column by column, so that blocks which run together share what they read.
@@ -70,6 +73,15 @@ pub enum Engine {
     Tensor,
     /// `FFMA` of f32.
     Simt,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 impl Blocking {

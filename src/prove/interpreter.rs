@@ -42,6 +42,9 @@ impl Machine for Interpreter {
         let stores: Vec<DevPtr> =
             trial.stores.iter().enumerate().map(|(i, region)| place(region, format!("y{i}"))).collect();
         let table = trial.table.map(|bytes| memory.alloc_from(bytes, "table"));
+        let scratch = trial.launch.scratch;
+        let partials = memory.alloc(scratch.partials as usize, "partials");
+        let counters = memory.alloc_from(&vec![0; scratch.counters as usize], "counters");
 
         // The region begins at the access's first element, and a parameter points `offset` bytes into the whole buffer.
         let pointer = |regions: &[Region], at: &[DevPtr], index: u32, offset: i64| {
@@ -55,6 +58,8 @@ impl Machine for Interpreter {
                 ArgValue::Store { index, offset, .. } => pointer(&trial.stores, &stores, index, offset),
                 ArgValue::Factor { index, offset, .. } => pointer(&trial.factors, &factors, index, offset),
                 ArgValue::Table { .. } => ptx::Arg::Ptr(table.ok_or("it reads a table and has none")?),
+                ArgValue::Partials => ptx::Arg::Ptr(partials),
+                ArgValue::Counters => ptx::Arg::Ptr(counters),
                 ArgValue::U32(n) => n.into(),
                 ArgValue::I32(n) => n.into(),
                 ArgValue::U64(n) => n.into(),
@@ -68,6 +73,9 @@ impl Machine for Interpreter {
             ptx::Launch { grid: launch.grid, block: launch.block, dynamic_shared: launch.dynamic_shared, args };
         let checks = ptx::Options { block_conflicts: true, perturb: self.perturb, ..ptx::Options::default() };
         let stats = ptx::run(code, &launch, &mut memory, &checks).map_err(|fault| fault.to_string())?;
+        if memory.read(counters).iter().any(|byte| *byte != 0) {
+            return Err("it left a counter that is not zero".into());
+        }
         let stored = |(region, ptr): (&Region, &DevPtr)| {
             let width = region.width();
             let bytes = memory.read(*ptr)[..region.count * width].to_vec();

@@ -152,6 +152,18 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
                 arguments.push(format!("uint64_t {id} /* the table on the device, a multiple of {align} */"));
                 id.clone()
             }
+            ParamValue::Partials => {
+                let words = if let Blocks::Split { words, .. } = &source.rule.blocks { *words } else { 0 };
+                arguments.push(format!("uint64_t {id} /* memory of 4 * {words} bytes for each block, a multiple of 4 */"));
+                id.clone()
+            }
+            ParamValue::Counters => {
+                let split = if let Blocks::Split { split, .. } = &source.rule.blocks { *split } else { 1 };
+                arguments.push(format!(
+                    "uint64_t {id} /* 4 bytes of zeros for each {split} blocks, zeros again afterwards */"
+                ));
+                id.clone()
+            }
             ParamValue::Size(dim, _) | ParamValue::Stride(dim, _) => format!("({field})({})", c(dim)),
             ParamValue::Multiplier(dim) => format!("pw_multiplier({})", c(dim)),
             ParamValue::Shift(dim) => format!("pw_shift({})", c(dim)),
@@ -175,6 +187,7 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
     let blocks = match &rule.blocks {
         Blocks::Threads(pairs) => format!("pw_ceil_div({}, {})", product(pairs), rule.threads),
         Blocks::Tiles(pairs) => product(pairs),
+        Blocks::Split { tiles, split, .. } => format!("{} * {split}", product(tiles)),
         Blocks::Persistent { size, step, multiprocessors } => {
             format!("pw_min(pw_ceil_div(pw_ceil_div({}, {step}), {}), {multiprocessors})", c(size), rule.threads)
         }
@@ -194,9 +207,12 @@ fn ones(kernel: &Subject) -> Vec<(Dim, u64)> {
 
 fn field_type(value: &ParamValue) -> &'static str {
     match value {
-        ParamValue::Load { .. } | ParamValue::Store { .. } | ParamValue::Factor { .. } | ParamValue::Table { .. } => {
-            "uint64_t"
-        }
+        ParamValue::Load { .. }
+        | ParamValue::Store { .. }
+        | ParamValue::Factor { .. }
+        | ParamValue::Table { .. }
+        | ParamValue::Partials
+        | ParamValue::Counters => "uint64_t",
         ParamValue::Size(_, IndexWidth::Bits32) | ParamValue::Multiplier(_) | ParamValue::Shift(_) => "uint32_t",
         ParamValue::Size(_, IndexWidth::Bits64) => "uint64_t",
         ParamValue::Stride(_, IndexWidth::Bits32) => "int32_t",

@@ -164,6 +164,7 @@ fn tiles(dtype: DType) -> Vec<Blocking> {
         k: bytes / size,
         warps,
         slices,
+        split: 1,
         stages,
         band: 2,
         copy: (16, 16),
@@ -212,6 +213,50 @@ fn gemms_of_codes_are_exact() {
     schedule(&mut kernel);
     holds("requantized", &kernel, Arch::SM_90);
     holds("requantized on sm_75", &kernel, Arch::SM_75);
+}
+
+/// Products whose steps several blocks share out: with as many, fewer and more blocks than there are steps.
+#[test]
+fn split_products_add_up_in_order() {
+    for (i, split) in [2, 3, 8].into_iter().enumerate() {
+        for (dtype, k) in [(F16, 200), (F32, 70), (I8, 300)] {
+            let gemm = Gemm { batch: if i == 1 { 3 } else { 1 }, ..Gemm::new(dtype, 33, 72, k) };
+            let mut kernel = match dtype {
+                I8 => gemm.kernel(&[(F32, columns), (F32, columns)], I8, requantize),
+                _ => gemm.kernel(&[(dtype, columns)], dtype, bias_silu(dtype)),
+            };
+            schedule(&mut kernel);
+            *tile_of(&mut kernel) = Blocking { split, ..tiles(dtype)[i] };
+            holds(&format!("{gemm:?} split {split}"), &kernel, Arch::SM_80);
+        }
+    }
+    let mut convolution = Convolution::new(I8, &[7, 5], 48, 40, &[3, 3]);
+    (convolution.conv.pads, convolution.pad) = (vec![(1, 1), (1, 1)], 7);
+    let mut kernel = convolution.kernel(&[], I32, |b| b.product());
+    schedule(&mut kernel);
+    *tile_of(&mut kernel) = Blocking { split: 4, ..tiles(I8)[1] };
+    holds("a split convolution", &kernel, Arch::SM_75);
+}
+
+#[test]
+fn faults_in_the_sum_of_a_split_product_are_caught() {
+    let mut kernel = Gemm::new(F16, 40, 40, 256).kernel(&[(F16, columns)], F16, bias_silu(F16));
+    schedule(&mut kernel);
+    *tile_of(&mut kernel) = Blocking { split: 3, ..tiles(F16)[0] };
+    let source = source(&kernel);
+    assert!(proof_of(&kernel, &source, &ptx(&source, &source.text, Arch::SM_80)).holds());
+    let faults = [
+        ("the first block goes on", "2u) == 2u;", "2u) == 0u;"),
+        ("one sum left out", "for (u32 s = 0; s < 3u; ++s)", "for (u32 s = 1; s < 3u; ++s)"),
+        ("a counter that does not begin anew", "atomicInc(counters + blockIdx.x / 3u, 2u)", "atomicAdd(counters + blockIdx.x / 3u, 1u)"),
+        ("steps that two blocks take", "first_step + step : all_steps", "first_step / 2u + step : all_steps"),
+    ];
+    for (what, from, to) in faults {
+        assert!(source.text.contains(from), "{what}: {}", source.text);
+        let text = source.text.replace(from, to);
+        let proof = proof_of(&kernel, &source, &ptx(&source, &text, Arch::SM_80));
+        assert!(!proof.holds(), "{what} is not caught");
+    }
 }
 
 /// A convolution with channels last.

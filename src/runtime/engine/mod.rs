@@ -12,6 +12,7 @@
 
 mod bounds;
 mod error;
+mod scratch;
 mod session;
 mod variants;
 

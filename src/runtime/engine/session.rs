@@ -1,5 +1,6 @@
 //! A plan at given sizes: memory placed, launches recorded.
 
+use super::scratch::Shared;
 use super::variants::{Change, needs_wide};
 use super::{Engine, EngineError, Entry, StageEntry, bounds};
 use crate::dim::Bindings;
@@ -50,6 +51,7 @@ impl Engine {
         let types = types(plan, sizes)?;
         let memory = place(self, sizes, given)?;
         let stream = self.0.device.stream()?;
+        let mut shared = Shared::default();
         let mut parts = Vec::new();
         let mut calls: Vec<Call> = Vec::new();
         let (mut kernels, mut stages) = (0..self.0.kernels.len(), 0..self.0.stages.len());
@@ -57,12 +59,12 @@ impl Engine {
             match step {
                 Step::Kernel(_) => {
                     if let Some(number) = kernels.next() {
-                        calls.push(call(self, number, sizes, &memory)?);
+                        calls.push(call(self, number, sizes, &memory, &mut shared)?);
                     }
                 }
                 Step::Routine(routine) => {
                     for number in stages.by_ref().take(routine.stages.len()) {
-                        calls.push(call_stage(self, number, sizes, &memory)?);
+                        calls.push(call_stage(self, number, sizes, &memory, &mut shared)?);
                     }
                 }
                 Step::Node { node, label, inputs, outputs, .. } => {
@@ -126,20 +128,26 @@ fn place(engine: &Engine, sizes: &Bindings, given: &[(&str, Buffer)]) -> Result<
 }
 
 /// One kernel with its arguments, in the form that the sizes and the pointers allow.
-fn call(engine: &Engine, number: usize, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+fn call(
+    engine: &Engine,
+    number: usize,
+    sizes: &Bindings,
+    memory: &[Option<Buffer>],
+    shared: &mut Shared,
+) -> Result<Call, EngineError> {
     let loaded = &engine.0;
     let entry = &loaded.kernels[number];
     let wide = entry.source.launch(&entry.kernel, sizes).err().is_some_and(|error| needs_wide(&error, entry));
     let plain = Change { wide, unaligned: false };
     let first = if wide {
-        call_of(engine, &*loaded.variants.get(loaded, number, plain)?, sizes, memory)
+        call_of(engine, &*loaded.variants.get(loaded, number, plain)?, sizes, memory, shared)
     } else {
-        call_of(engine, entry, sizes, memory)
+        call_of(engine, entry, sizes, memory, shared)
     };
     match first {
         Err(misaligned @ EngineError::Misaligned { .. }) => {
             match loaded.variants.get(loaded, number, Change { unaligned: true, ..plain }) {
-                Ok(entry) => call_of(engine, &entry, sizes, memory),
+                Ok(entry) => call_of(engine, &entry, sizes, memory, shared),
                 // There is no such form of the kernel.
                 Err(EngineError::Launch(_)) => Err(misaligned),
                 Err(error) => Err(error),
@@ -150,7 +158,13 @@ fn call(engine: &Engine, number: usize, sizes: &Bindings, memory: &[Option<Buffe
 }
 
 /// This form of a kernel with its arguments.
-fn call_of(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
+fn call_of(
+    engine: &Engine,
+    entry: &Entry,
+    sizes: &Bindings,
+    memory: &[Option<Buffer>],
+    shared: &mut Shared,
+) -> Result<Call, EngineError> {
     let kernel = &entry.kernel;
     bounds::check(&engine.0.plan, kernel, sizes)?;
     let launch = Ready {
@@ -163,7 +177,7 @@ fn call_of(engine: &Engine, entry: &Entry, sizes: &Bindings, memory: &[Option<Bu
         stores: kernel.stores.iter().map(|store| store.buffer).collect(),
         launch: entry.source.launch(kernel, sizes)?,
     };
-    launch.call(&engine.0.plan, memory)
+    launch.call(engine, memory, shared)
 }
 
 /// One stage of a routine with its arguments, in the form that the sizes allow.
@@ -172,14 +186,15 @@ fn call_stage(
     number: usize,
     sizes: &Bindings,
     memory: &[Option<Buffer>],
+    shared: &mut Shared,
 ) -> Result<Call, EngineError> {
     let loaded = &engine.0;
     let entry = &loaded.stages[number];
     match entry.source.launch_stage(&entry.stage, sizes) {
         Err(EmitError::IndexTooNarrow { .. }) if entry.stage.index == IndexWidth::Bits32 => {
-            call_of_stage(engine, &*loaded.variants.wide_stage(loaded, number)?, sizes, memory)
+            call_of_stage(engine, &*loaded.variants.wide_stage(loaded, number)?, sizes, memory, shared)
         }
-        _ => call_of_stage(engine, entry, sizes, memory),
+        _ => call_of_stage(engine, entry, sizes, memory, shared),
     }
 }
 
@@ -188,6 +203,7 @@ fn call_of_stage(
     entry: &StageEntry,
     sizes: &Bindings,
     memory: &[Option<Buffer>],
+    shared: &mut Shared,
 ) -> Result<Call, EngineError> {
     let stage = &entry.stage;
     bounds::check_stage(&engine.0.plan, stage, sizes)?;
@@ -201,7 +217,7 @@ fn call_of_stage(
         stores: stage.writes.iter().map(|write| write.buffer).collect(),
         launch: entry.source.launch_stage(stage, sizes)?,
     };
-    launch.call(&engine.0.plan, memory)
+    launch.call(engine, memory, shared)
 }
 
 /// A launch whose accesses have been shown to lie inside the buffers.
@@ -217,8 +233,9 @@ struct Ready<'a> {
 }
 
 impl Ready<'_> {
-    fn call(&self, plan: &Plan, memory: &[Option<Buffer>]) -> Result<Call, EngineError> {
-        let launch = &self.launch;
+    fn call(&self, engine: &Engine, memory: &[Option<Buffer>], shared: &mut Shared) -> Result<Call, EngineError> {
+        let (plan, launch) = (&engine.0.plan, &self.launch);
+        let [partials, counters] = shared.hold(&engine.0.device, launch.scratch)?;
         let pointer = |id: BufferId, offset: i64, align: u32| -> Result<Arg, EngineError> {
             let buffer = plan.buffer(id);
             let missing = || EngineError::UnknownType { value: buffer.name.clone() };
@@ -248,6 +265,8 @@ impl Ready<'_> {
                     Some(table) => Arg::Buffer(table.clone()),
                     None => return Err(EngineError::Mismatch { expected: 1, found: 0 }),
                 },
+                ArgValue::Partials => Arg::Buffer(partials.clone()),
+                ArgValue::Counters => Arg::Buffer(counters.clone()),
                 ArgValue::U32(n) => Arg::U32(n),
                 ArgValue::I32(n) => Arg::U32(n as u32),
                 ArgValue::U64(n) => Arg::U64(n),

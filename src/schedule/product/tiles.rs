@@ -47,6 +47,7 @@ pub fn candidates(product: &Product, target: &Target) -> Vec<Blocking> {
         k: bytes / size,
         warps,
         slices,
+        split: 1,
         stages: if target.features.cp_async { stages } else { 2 },
         band: 8,
         copy: (16, 16),

@@ -259,7 +259,7 @@ typedef i32 off;
 
 // A block computes 32x32 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(64)
-pw_conv_cast_cast_add_silu_etc_59ea54f65c(
+pw_conv_cast_cast_add_silu_etc_f217f674eb(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -301,6 +301,7 @@ pw_conv_cast_cast_add_silu_etc_59ea54f65c(
   const u32 warp_m = warp % 1u * 32u, warp_n = warp / 1u * 32u;
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
+  const u32 steps = (u32)((depth + 63u) / 64u);
   const u32 of_band = 8u * (u32)tiles_n;
   const u32 band = tile / of_band, in_band = tile - band * of_band;
   const u32 height = min(8u, (u32)tiles_m - band * 8u);
@@ -391,7 +392,6 @@ pw_conv_cast_cast_add_silu_etc_59ea54f65c(
       if (part * 2 + i < 2) fetch(later, put, part * 2 + i);
     }
   };
-  const u32 steps = (u32)((depth + 63u) / 64u);
 #pragma unroll
   for (int step = 0; step < 3; ++step) {
     fetch(step, step, -1);

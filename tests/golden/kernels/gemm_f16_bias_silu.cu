@@ -270,7 +270,7 @@ typedef i32 off;
 
 // A block computes 128x128 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(128)
-pw_gemm_cast_cast_add_silu_etc_c083965233(
+pw_gemm_cast_cast_add_silu_etc_3617d859e8(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -291,6 +291,7 @@ pw_gemm_cast_cast_add_silu_etc_c083965233(
   const u32 warp_m = warp % 2u * 64u, warp_n = warp / 2u * 64u;
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
+  const u32 steps = (u32)((depth + 31u) / 32u);
   const u32 of_band = 8u * (u32)tiles_n;
   const u32 band = tile / of_band, in_band = tile - band * of_band;
   const u32 height = min(8u, (u32)tiles_m - band * 8u);
@@ -362,7 +363,6 @@ pw_gemm_cast_cast_add_silu_etc_c083965233(
       if (part * 4 + i < 4) fetch(later, put, part * 4 + i);
     }
   };
-  const u32 steps = (u32)((depth + 31u) / 32u);
 #pragma unroll
   for (int step = 0; step < 3; ++step) {
     fetch(step, step, -1);

@@ -106,6 +106,7 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     context.insert("acc_type", acc_type);
     for (name, value) in [
         ("slices", tile.slices),
+        ("split", tile.split),
         ("warps", warps),
         ("warps_m", tile.warps.0),
         ("wm", shape.wm),
@@ -153,13 +154,18 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         .max(warps * 16 * stride * 4)
         .max((tile.slices - 1) * warps * registers * 128);
     let pointers = [Param::factor(0, product.a.dtype, a.copy), Param::factor(1, product.b.dtype, b.copy)];
-    let pointers = pointers.into_iter().chain(lines.pointers).collect();
+    let scratch = if tile.split > 1 { Param::scratch().to_vec() } else { Vec::new() };
+    let pointers = pointers.into_iter().chain(lines.pointers).chain(scratch).collect();
     let sizes = a_lines.params.into_iter().chain(b_lines.params).chain(indexer.params).collect();
     let params = parts.params(pointers, sizes);
     let mut pairs = vec![(extent.m, tile.m.into()), (extent.n, tile.n.into())];
     pairs.extend(extent.batch.into_iter().map(|d| (d, 1)));
     let name = format!("{}_{}", kind(&product.contraction), parts.name());
-    Ok(Filled { name, template: "product", context, params, blocks: Blocks::Tiles(pairs), dynamic_shared: shared })
+    let blocks = match tile.split {
+        1 => Blocks::Tiles(pairs),
+        split => Blocks::Split { tiles: pairs, split, words: 32 * warps * registers },
+    };
+    Ok(Filled { name, template: "product", context, params, blocks, dynamic_shared: shared })
 }
 
 /// The first part of the kernel's name.
@@ -238,7 +244,7 @@ impl Shape {
             Engine::Simt => 4,
         };
         let fits =
-            powers && wm >= 16 && wn >= 16 && k >= terms * slices && k * size >= 16 && stages >= 2 && tile.band > 0;
+            powers && tile.split > 0 && wm >= 16 && wn >= 16 && k >= terms * slices && k * size >= 16 && stages >= 2 && tile.band > 0;
         // Each thread copies pieces of one column.
         let copies = tile.threads() >= (k * size / 16).max(m * size / 16).max(n * size / 16);
         let rows = if tile.engine == Engine::Tensor { 16 } else { 4 };
