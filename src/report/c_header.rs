@@ -154,7 +154,8 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
             }
             ParamValue::Partials => {
                 let words = if let Blocks::Split { words, .. } = &source.rule.blocks { *words } else { 0 };
-                arguments.push(format!("uint64_t {id} /* memory of 4 * {words} bytes for each block, a multiple of 4 */"));
+                arguments
+                    .push(format!("uint64_t {id} /* memory of 4 * {words} bytes for each block, a multiple of 4 */"));
                 id.clone()
             }
             ParamValue::Counters => {

@@ -248,7 +248,11 @@ fn faults_in_the_sum_of_a_split_product_are_caught() {
     let faults = [
         ("the first block goes on", "2u) == 2u;", "2u) == 0u;"),
         ("one sum left out", "for (u32 s = 0; s < 3u; ++s)", "for (u32 s = 1; s < 3u; ++s)"),
-        ("a counter that does not begin anew", "atomicInc(counters + blockIdx.x / 3u, 2u)", "atomicAdd(counters + blockIdx.x / 3u, 1u)"),
+        (
+            "a counter that does not begin anew",
+            "atomicInc(counters + blockIdx.x / 3u, 2u)",
+            "atomicAdd(counters + blockIdx.x / 3u, 1u)",
+        ),
         ("steps that two blocks take", "first_step + step : all_steps", "first_step / 2u + step : all_steps"),
     ];
     for (what, from, to) in faults {

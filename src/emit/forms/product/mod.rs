@@ -243,8 +243,14 @@ impl Shape {
             Engine::Tensor => 32 / size,
             Engine::Simt => 4,
         };
-        let fits =
-            powers && tile.split > 0 && wm >= 16 && wn >= 16 && k >= terms * slices && k * size >= 16 && stages >= 2 && tile.band > 0;
+        let fits = powers
+            && tile.split > 0
+            && wm >= 16
+            && wn >= 16
+            && k >= terms * slices
+            && k * size >= 16
+            && stages >= 2
+            && tile.band > 0;
         // Each thread copies pieces of one column.
         let copies = tile.threads() >= (k * size / 16).max(m * size / 16).max(n * size / 16);
         let rows = if tile.engine == Engine::Tensor { 16 } else { 4 };
