@@ -14,7 +14,7 @@ use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
 use crate::graph::{BuildError, Builder, Graph, Kind, Node, Operand, Type, Value};
 use crate::name::Shown;
-use crate::op::{self, Op};
+use crate::op::{self, Op, TypeError};
 use crate::scalar::{Number, Scalar};
 use crate::shape::Shape;
 use crate::view::View;
@@ -24,10 +24,21 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum ExprError {
     #[error("column {column}: {what}\n  {text}\n  {:>column$}", "^")]
     Syntax { text: String, column: usize, what: String },
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = remedy(.0))]
     Build(#[from] BuildError),
     #[error(transparent)]
     Dim(#[from] DimError),
+}
+
+/// What to write for an operand of another type.
+fn remedy(error: &BuildError) -> String {
+    match error {
+        BuildError::Type { source: TypeError::Operand { expected, .. }, .. } => match expected.parse::<DType>() {
+            Ok(dtype) => format!("; cast.{dtype}(…) converts it"),
+            Err(_) => "; cast.f32(…) converts it, to f32 or whatever type it names".into(),
+        },
+        _ => String::new(),
+    }
 }
 
 /// Parses a line; see the module's page for the grammar.
@@ -401,6 +412,11 @@ mod tests {
         assert!(message("y = sulu(x)").starts_with("column 5: sulu is not an op"), "{}", message("y = sulu(x)"));
         assert!(message("y = relu(x").contains("expected \",\", found the end"), "{}", message("y = relu(x"));
         assert!(message("y = 3").contains("at least one input"));
+        assert!(
+            message("y = x + b:f16").contains("found f16; cast.f32(…) converts it"),
+            "{}",
+            message("y = x + b:f16")
+        );
         assert!(message("y:f16 = relu(x)").contains("y is said to be f16, and the formula gives f32"));
         assert!(message(&format!("y = {}", "relu(".repeat(1000))).contains("nested too deeply"));
     }

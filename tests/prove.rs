@@ -7,13 +7,22 @@ mod gpu;
 mod machines;
 
 use pointweld::compiler::Compiler;
+use pointweld::dim::Dim;
+use pointweld::dtype::DType;
 use pointweld::expr;
+use pointweld::graph::{Builder, Graph, Kind, Node, Type};
+use pointweld::op::{self, Op};
 use pointweld::prove::{Options, Proof, prove};
+use pointweld::shape::Shape;
 use pointweld::target::Arch;
 
 /// Proves every kernel of a formula on each machine; `edit` changes the CUDA text before it is compiled.
 fn proofs(formula: &str, arch: Arch, edit: impl Fn(&str) -> String) -> Vec<(String, Proof)> {
-    let planned = Compiler::new().arch(arch).plan(&expr::parse(formula).unwrap()).unwrap();
+    proofs_of(&expr::parse(formula).unwrap(), arch, edit)
+}
+
+fn proofs_of(graph: &Graph, arch: Arch, edit: impl Fn(&str) -> String) -> Vec<(String, Proof)> {
+    let planned = Compiler::new().arch(arch).plan(graph).unwrap();
     let tables = planned.tables();
     let mut proofs = Vec::new();
     for ((kernel, source), table) in planned.plan.kernels().zip(&planned.sources).zip(&tables) {
@@ -74,6 +83,31 @@ fn a_kernel_that_stores_too_little_or_too_much_is_found_out() {
         for (machine, proof) in proofs("y = a:f32[n] - b:f32[n]", Arch::SM_90, edit) {
             let failure = proof.failure.as_ref().expect("the tail is wrong");
             assert!(says.split('|').any(|word| failure.contains(word)), "{machine}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn of_an_empty_tensor_there_is_nothing_to_prove() {
+    for (machine, proof) in proofs("y = relu(x:f32[0,4])", Arch::SM_90, str::to_string) {
+        assert!(proof.holds() && proof.elements == 0, "{machine}: {proof:#?}");
+    }
+}
+
+#[test]
+fn broadcasts_that_depend_on_the_sizes_are_tried_at_sizes_that_broadcast() {
+    let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));
+    for (a, b) in [(n.clone(), m.clone()), (n.clone(), Dim::fixed(4))] {
+        let larger = if b == m { a.larger(&b).unwrap() } else { b.clone() };
+        let mut builder = Builder::new("g");
+        let x = builder.input("x", DType::F32, Shape(vec![a, Dim::fixed(8)]));
+        let y = builder.input("y", DType::F32, Shape(vec![b, Dim::fixed(8)]));
+        let ty = Type::new(DType::F32, Shape(vec![larger, Dim::fixed(8)]));
+        let sum = Node::new(Kind::Pointwise(Op::new(&op::ADD)), "sum", ty).with_origin("sum", "Add");
+        let z = builder.node(sum, &[x, y]).value();
+        builder.output("z", z);
+        for (machine, proof) in proofs_of(&builder.finish().unwrap(), Arch::SM_90, str::to_string) {
+            assert!(proof.holds() && proof.cases >= 2, "{machine}: {proof:#?}");
         }
     }
 }

@@ -68,7 +68,13 @@ Examples:
     #[command(after_help = "\
 Examples:
   pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
-  pointweld emit --expr 'y = relu(x:f16[n,64,40,40] + b:f16[64,1,1])' --arch sm_90 -o out")]
+  pointweld emit --expr 'y = relu(x:f16[n,64,40,40] + b:f16[64,1,1])' --arch sm_90 -o out
+  pointweld emit --expr 's = cast.f32(a:i32[n,64]) * k:f32[64]; t = gelu(s); u:u8 = quantize(s, 0.1, 128)'
+
+A formula: results are named, separated by `;`, and those that no other reads are the outputs. A name met first on the right
+is an input, with its type behind a colon (f32) and its shape in brackets ([n]). Functions are the rows of `pointweld ops`, with
++ - * / and comparisons; quantize(x, scale, zero_point) goes to the type of the result's name, or quantize.u8(…) says it;
+cast.f16(x) casts, dequantize(x, scale, zero_point) gives f32, transpose(x) swaps the two innermost axes.")]
     Emit(EmitArgs),
     /// Prove a model's kernels: execute them on edge cases and random data against the reference, on the CPU from their PTX or on a GPU
     #[command(after_help = "\

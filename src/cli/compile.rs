@@ -118,7 +118,7 @@ impl Summary {
             kernels: compiled.program_of.len(),
             builds: programs.len(),
             cached: programs.iter().filter(|row| row.from_cache).count(),
-            nvrtc_ms: fresh.map(|row| row.micros as f64 / 1e3).sum(),
+            nvrtc_ms: fresh.map(|row| row.micros).sum::<u64>() as f64 / 1e3,
             planning_ms,
             total_ms,
             programs,

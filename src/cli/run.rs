@@ -5,7 +5,7 @@ use super::output::{self, Failure};
 use super::source;
 use crate::dim::Bindings;
 use crate::dtype::DType;
-use crate::graph::Graph;
+use crate::graph::{Graph, Value};
 use crate::name::Shown;
 use crate::npy;
 use crate::reference;
@@ -24,11 +24,25 @@ pub fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
                 None => graph,
                 Some(_) => source::compiler(&args.model.fusion).simplify(&graph).map_err(source::failure)?,
             };
-            reference::run_graph(&graph, &inputs, &reference::Options::default()).map_err(Failure::input)?
+            on_this_machine(&graph, &inputs)?
         }
         DeviceArg::Cuda => on_device(&graph, args, &inputs)?,
     };
     write(&outputs, &args.out, json)
+}
+
+fn on_this_machine(graph: &Graph, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
+    let bar = output::progress(graph.ids().count(), "run");
+    let mut tap = |value: Value, tensor: Tensor| {
+        if value.port == 0 {
+            bar.set_message(Shown(graph.value_name(value)).to_string());
+            bar.inc(1);
+        }
+        tensor
+    };
+    let outputs = reference::tap_graph(graph, inputs, &reference::Options::default(), &mut tap);
+    bar.finish_and_clear();
+    outputs.map_err(Failure::input)
 }
 
 fn on_device(graph: &Graph, args: &RunArgs, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
@@ -42,9 +56,13 @@ fn on_device(graph: &Graph, args: &RunArgs, inputs: &[(String, Tensor)]) -> Resu
 /// Every input of the graph, from files and, with `--random`, from a generator.
 fn inputs(graph: &Graph, args: &RunArgs) -> Result<Vec<(String, Tensor)>, Failure> {
     let mut given: BTreeMap<String, Tensor> = BTreeMap::new();
+    let names: Vec<&str> = graph.inputs().iter().map(|id| graph.value_name(id.value())).collect();
+    // A name of the model may hold a `=` itself.
+    let of_model = |spec: &str, name: &str| spec.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
     for spec in &args.inputs {
-        let (name, path) = match spec.split_once('=') {
-            Some((name, path)) => (Some(name), Path::new(path)),
+        let known = names.iter().filter(|name| of_model(spec, name)).map(|name| name.len()).max();
+        let (name, path) = match known.or_else(|| spec.find('=')) {
+            Some(end) => (Some(&spec[..end]), Path::new(&spec[end + 1..])),
             None => (None, Path::new(spec)),
         };
         match name {
@@ -55,7 +73,6 @@ fn inputs(graph: &Graph, args: &RunArgs) -> Result<Vec<(String, Tensor)>, Failur
             }
         }
     }
-    let names: Vec<&str> = graph.inputs().iter().map(|id| graph.value_name(id.value())).collect();
     if let Some(unknown) = given.keys().find(|name| !names.contains(&name.as_str())) {
         let names: Vec<String> = names.iter().map(|n| Shown(n).to_string()).collect();
         return Err(Failure::Input(format!("the model has no input {}; it has {}", Shown(unknown), names.join(", "))));
@@ -111,9 +128,11 @@ fn write(outputs: &[(String, Tensor)], folder: &Path, json: bool) -> Result<(), 
             .take(60)
             .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
             .collect();
-        // Two names may become one; the number keeps their files apart.
-        let taken = written.iter().any(|(_, path, _)| path.file_stem().is_some_and(|stem| *stem == *safe));
-        let file = if taken || safe.is_empty() { format!("{safe}_{i}.npy") } else { format!("{safe}.npy") };
+        // Two names may become one; numbers keep their files apart.
+        let plain = (!safe.is_empty()).then(|| format!("{safe}.npy"));
+        let numbered = (i..).map(|n| format!("{safe}_{n}.npy"));
+        let free = |file: &String| !written.iter().any(|(_, path, _)| path.ends_with(file));
+        let Some(file) = plain.into_iter().chain(numbered).find(free) else { continue };
         let path = folder.join(file);
         npy::write(&path, tensor).map_err(Failure::machine)?;
         written.push((name, path, tensor));

@@ -3,7 +3,7 @@
 use super::Options;
 use crate::dim::{Bindings, Dim};
 use crate::emit::{self, KernelSource};
-use crate::plan::{Contraction, Kernel, Product};
+use crate::plan::{Broadcast, Contraction, Kernel, Product};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -42,11 +42,7 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
         }
     }
     let mut cases: Vec<Case> = Vec::new();
-    let rounds = if symbols.is_empty() { 1 } else { SIZES.len() };
-    for round in 0..rounds {
-        // Symbols differ from one another, so that a kernel that takes one for the other is found out.
-        let size = |i: usize| SIZES[(round + i) % SIZES.len()];
-        let sizes: Bindings = symbols.iter().enumerate().map(|(i, s)| (s.clone(), size(i))).collect();
+    for sizes in bindings(kernel, &symbols) {
         cases.extend(at(kernel, source, sizes, options));
     }
     // What is too large is left out, but for the smallest.
@@ -57,6 +53,42 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
     cases.truncate(keep);
     if cases.is_empty() { Err("no sizes were found at which it can be launched".into()) } else { Ok(cases) }
 }
+
+/// What the symbols of a kernel stand for in its cases.
+fn bindings(kernel: &Kernel, symbols: &BTreeSet<String>) -> Vec<Bindings> {
+    if symbols.is_empty() {
+        return vec![Bindings::new()];
+    }
+    let (mut open, mut stated) = (BTreeSet::new(), BTreeSet::from([1]));
+    for Broadcast { from, to, .. } in &kernel.broadcasts {
+        for size in [from, to] {
+            size.symbols(&mut open);
+            stated.extend(size.known().and_then(|n| u64::try_from(n).ok()));
+        }
+    }
+    let open: Vec<String> = open.into_iter().take(MOST_OPEN).collect();
+    let mut all = Vec::new();
+    for round in 0..SIZES.len() {
+        // Symbols differ from one another, so that a kernel that takes one for the other is found out.
+        let size = |i: usize| SIZES[(round + i) % SIZES.len()];
+        let mut sizes: Bindings = symbols.iter().enumerate().map(|(i, s)| (s.clone(), size(i))).collect();
+        // Those that must broadcast to one another take the same size, 1 and what is stated in turn.
+        let choices: Vec<u64> = stated.iter().copied().chain([SIZES[round]]).collect();
+        for mut choice in 0..choices.len().pow(open.len() as u32) {
+            for symbol in &open {
+                sizes.insert(symbol.clone(), choices[choice % choices.len()]);
+                choice /= choices.len();
+            }
+            if kernel.check_broadcasts(&sizes).is_ok() {
+                all.push(sizes.clone());
+            }
+        }
+    }
+    all
+}
+
+/// Symbols whose broadcasts are tried in every way.
+const MOST_OPEN: usize = 4;
 
 impl Case {
     /// Number of elements.
@@ -76,7 +108,7 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
     let inner: u64 = inner.iter().product::<u64>().max(1);
     let most = (options.samples as u64 / inner).clamp(1, outer.max(1));
     let symbolic = kernel.domain[0].known().is_none();
-    let lengths: BTreeSet<u64> = if symbolic {
+    let lengths: BTreeSet<u64> = if symbolic || outer == 0 {
         [outer].into()
     } else {
         // A static axis is tried at its end and at tails of every vector width.
