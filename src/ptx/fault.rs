@@ -110,6 +110,22 @@ pub enum FaultKind {
     /// A byte that an unfinished `cp.async` will write was touched.
     #[error("{} of shared `{label}` byte {offset}, which a cp.async of thread {owner:?} (PTX line {owner_line}) has not finished writing", verb(*.write))]
     PendingCopy { label: String, offset: i64, write: bool, owner: [u32; 3], owner_line: u32 },
+    /// A byte that a `wgmma` may still read was written: the warp has not waited for it.
+    #[error(
+        "write of shared `{label}` byte {offset}, which a wgmma of the warp of thread {reader:?} (PTX line {reader_line}) may still read: nothing has waited for it"
+    )]
+    PendingOperand { label: String, offset: i64, reader: [u32; 3], reader_line: u32 },
+    /// `wgmma` reads, through the async proxy, what an ordinary store or a `cp.async` wrote with no `fence.proxy.async` between.
+    #[error(
+        "wgmma reads shared `{label}` byte {offset}, which thread {writer:?} wrote through the generic proxy (PTX line {writer_line}) with no fence.proxy.async between"
+    )]
+    MissingProxyFence { label: String, offset: i64, writer: [u32; 3], writer_line: u32 },
+    /// A register that belongs to a `wgmma` was touched before a wait for it.
+    #[error("register {register} is {} while the wgmma of PTX line {owner_line} that uses it has not been waited for", if *.write { "written" } else { "read" })]
+    PendingRegister { register: String, write: bool, owner_line: u32 },
+    /// A register that a `wgmma` uses was written after the last `wgmma.fence`.
+    #[error("wgmma uses register {register}, which was written with no wgmma.fence since")]
+    MissingRegisterFence { register: String },
     /// Two blocks wrote the same global byte in one launch.
     #[error("blocks {first:?} and {second:?} both write byte {offset} of `{label}`")]
     GlobalRace { label: String, offset: i64, first: [u32; 3], second: [u32; 3] },

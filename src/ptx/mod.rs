@@ -42,11 +42,12 @@
 //!   fragments meet again at the end of a branch or loop. Collectives wait for exactly the lanes that they name.
 //! - **Memory.** Every allocation, shared variable and local variable is apart from the others and knows its length, and which of its bytes were written. Pointers
 //!   of the generic space work, into all of them. Kernel parameters may be structs. Module variables keep their values between launches on one [`Memory`].
-//! - **Asynchronous copies** land at the wait that must have them, not a step earlier.
+//! - **Asynchronous copies** land at the wait that must have them, not a step earlier; so do the sums of `wgmma`.
 //!
 //! # What is caught
 //! Accesses out of bounds or misaligned; reads of memory or registers that nothing wrote; races on shared memory, inside a warp too; touching the bytes of
-//! an unfinished `cp.async`; collectives with wrong lanes; deadlocks; endless loops; and, on request, two blocks that write the same byte. See [`FaultKind`]. An opcode,
+//! an unfinished `cp.async`; registers and operands of a `wgmma` that nothing has waited for, operands that no proxy fence has made visible to it, and warpgroups whose
+//! warps disagree; collectives with wrong lanes; deadlocks; endless loops; and, on request, two blocks that write the same byte. See [`FaultKind`]. An opcode,
 //! modifier or directive that is not implemented is a [`PtxError`] when the text is parsed.
 //!
 //! # What it does not tell
@@ -59,7 +60,9 @@
 //! - **Forward progress between blocks.** A block that spins until a later block sets a flag runs into the step limit.
 //! - **Races with a third reader** under barriers of a part of the block can go unseen; under block-wide barriers none does.
 //!
-//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma`, tensor and outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
+//! - **A read of a register without `wgmma.fence` before the product that overwrites it**: only writes are watched.
+//!
+//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma` but for f16, bf16 and integers, base offsets in its descriptors, tensor and outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
 
 mod ast;
 mod decode;

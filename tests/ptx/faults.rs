@@ -7,7 +7,7 @@ use pointweld::ptx::{Arg, Fault, FaultKind, Launch, Memory, Module, Options, Ptx
 use pointweld::target::Arch;
 
 /// Replaces a piece of a kernel that must be there.
-fn plant(source: &str, right: &str, wrong: &str) -> String {
+pub fn plant(source: &str, right: &str, wrong: &str) -> String {
     assert!(source.contains(right), "`{right}` is not in the kernel");
     source.replacen(right, wrong, 1)
 }

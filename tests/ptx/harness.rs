@@ -62,8 +62,10 @@ pub enum Code {
 pub fn code(source: &str, on: On) -> Code {
     match (on, DEVICE.as_ref()) {
         (On::Gpu, Some(device)) => {
-            let cubin = compile(source, device.arch(), Output::Cubin, &[]);
-            let module = runtime::Module::load(device, &cubin, device.arch()).unwrap();
+            // Hopper's own instructions need its exact architecture.
+            let arch = if source.contains("wgmma.") { Arch::SM_90A } else { device.arch() };
+            let cubin = compile(source, arch, Output::Cubin, &[]);
+            let module = runtime::Module::load(device, &cubin, arch).unwrap();
             Code::Loaded(module.function("k", MOST_SHARED).unwrap())
         }
         (On::Gpu, None) => panic!("there is no GPU"),

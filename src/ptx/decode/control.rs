@@ -46,8 +46,24 @@ impl<'a> Decoder<'_, 'a> {
                 mods.ty();
                 self.emit(Op::Yield, Class::Control);
             }
-            // Programmatic dependent launch and register budgets do not change what one kernel computes.
-            "griddepcontrol" | "setmaxnreg" | "pmevent" => {
+            // A register budget does not change what a kernel computes.
+            "setmaxnreg" => {
+                let whole = mods.one_of(&["inc", "dec"]).is_some() && mods.take("sync") && mods.take("aligned");
+                let count = match self.operand(instr, 0)? {
+                    Operand::Int(n @ 24..=256) if n % 8 == 0 => Some(*n),
+                    _ => None,
+                };
+                if !whole || !mods.take("u32") {
+                    return self.unknown(instr).map(|()| true);
+                }
+                if count.is_none() {
+                    let message = "the register count must be a constant multiple of 8 from 24 to 256";
+                    return self.operand_error(instr, message).map(|()| true);
+                }
+                self.emit(Op::Nop, Class::Control);
+            }
+            // Programmatic dependent launch does not change what one kernel computes.
+            "griddepcontrol" | "pmevent" => {
                 while mods.next().is_some() {}
                 self.emit(Op::Nop, Class::Control);
             }

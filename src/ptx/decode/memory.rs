@@ -41,8 +41,10 @@ impl<'a> Decoder<'_, 'a> {
                 self.pure(Pure::AWide(|a| *a, d, zero), Class::Move);
             }
             "fence" | "membar" => {
+                let between = mods.take("proxy") && mods.take("async");
+                let elsewhere = mods.take("global");
                 while mods.next().is_some() {}
-                self.emit(Op::Fence, Class::Barrier);
+                self.emit(if between && !elsewhere { Op::ProxyFence } else { Op::Fence }, Class::Barrier);
             }
             _ => return Ok(false),
         }

@@ -11,6 +11,7 @@ mod memory;
 mod mods;
 mod scope;
 mod tensor;
+mod wgmma;
 
 use super::ast::{Ast, Function, Init, Instr, Operand, Space, Stmt, VarDecl};
 use super::error::{PtxError, line_text};
@@ -79,6 +80,7 @@ pub(crate) fn kernel(ast: &Ast<'_>, source: &str, entry: &Function<'_>) -> Resul
         params: Vec::new(),
         param_bytes: 0,
         in_entry: true,
+        exact_target: ast.target == "sm_90a",
     };
     for (i, var) in module_vars(ast).enumerate() {
         decoder.scope.bind(var.name, Binding::Var(Place::Module(i)));
@@ -129,6 +131,8 @@ pub(crate) struct Decoder<'s, 'a> {
     params: Vec<Param>,
     param_bytes: u32,
     in_entry: bool,
+    /// The text is for the one architecture that has `wgmma`.
+    exact_target: bool,
 }
 
 type Res<T> = Result<T, PtxError>;
@@ -269,6 +273,7 @@ impl<'s, 'a> Decoder<'s, 'a> {
         }
         let s = self.scope.finish();
         Program {
+            tensor: self.insts.iter().any(|inst| matches!(inst.op, Op::Wgmma(_))),
             insts: self.insts,
             rows32: s.names32.len() as u32,
             rows64: s.names64.len() as u32,
@@ -301,7 +306,8 @@ impl<'s, 'a> Decoder<'s, 'a> {
             || self.conversion(instr)?
             || self.memory(instr)?
             || self.control(instr)?
-            || self.tensor(instr)?;
+            || self.tensor(instr)?
+            || self.wgmma(instr)?;
         if known {
             Ok(())
         } else {

@@ -20,7 +20,7 @@ impl<'a> Decoder<'_, 'a> {
         Ok(true)
     }
 
-    fn vector(&mut self, instr: &Instr<'a>, i: usize, want: usize) -> Res<Vec<Slot>> {
+    pub(super) fn vector(&mut self, instr: &Instr<'a>, i: usize, want: usize) -> Res<Vec<Slot>> {
         let parts = match self.operand(instr, i)?.clone() {
             Operand::Vector(parts) => parts,
             one => vec![one],

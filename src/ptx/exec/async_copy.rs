@@ -104,7 +104,7 @@ impl Warp {
     pub(super) fn async_wait(&mut self, block: &mut State<'_, '_>, exec: u32, left: u32) {
         for landing in self.copies.take(exec, u64::from(left)) {
             let who = self.who(landing.lane, landing.line);
-            block.shared.land(landing.at, &landing.bytes[..landing.len], who);
+            block.shared.land(landing.at, &landing.bytes[..landing.len], who, false);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::bulk::Landing;
 use super::shared::Shared;
 use super::warp::{FULL, Stop, Wait, Warp, lanes};
+use super::wgmma::Warpgroup;
 use super::{Context, Stats, coordinates};
 use crate::ptx::fault::{Fault, FaultKind};
 use crate::ptx::memory::View;
@@ -48,6 +49,7 @@ pub(crate) struct State<'c, 'm> {
     pub mbarriers: BTreeMap<usize, Phase>,
     /// Bulk copies that have not landed.
     pub bulk: Vec<Landing>,
+    pub warpgroups: Vec<Warpgroup>,
     pub stats: Stats,
     pub linear: u32,
     pub ctaid: [u32; 3],
@@ -84,6 +86,7 @@ impl<'c, 'm> Block<'c, 'm> {
                 barriers: vec![Gathering::default(); BARRIERS],
                 mbarriers: BTreeMap::new(),
                 bulk: Vec::new(),
+                warpgroups: Vec::new(),
                 stats: Stats::default(),
                 linear: 0,
                 ctaid: [0; 3],
@@ -107,6 +110,7 @@ impl<'c, 'm> Block<'c, 'm> {
         state.barriers.fill(Gathering::default());
         state.mbarriers.clear();
         state.bulk.clear();
+        state.warpgroups = self.warps.chunks(4).map(|_| Warpgroup::default()).collect();
         state.stats.threads += u64::from(state.context.threads);
         for warp in &mut self.warps {
             warp.start(state.program, |constant, warp| constant_row(state.context, ctaid, constant, warp));
@@ -129,13 +133,23 @@ impl<'c, 'm> Block<'c, 'm> {
                 }
             }
             if self.warps.iter().all(|w| w.live == 0) {
-                return Ok(());
+                return self.warpgroups_done();
             }
             let released = self.release_barriers() | self.release_warp_syncs();
             if !progress && !released {
                 return Err(self.deadlock());
             }
         }
+    }
+
+    /// Every `wgmma` must have been issued by all warps of its group.
+    fn warpgroups_done(&self) -> Result<(), Box<Fault>> {
+        let Some(line) = self.state.warpgroups.iter().find_map(Warpgroup::unfinished) else { return Ok(()) };
+        let kind = FaultKind::Protocol("not all warps of a warpgroup issue this wgmma".into());
+        let context = self.state.context;
+        let text = context.kernel.module.line(line);
+        let kernel = context.kernel.name.clone();
+        Err(Box::new(Fault { kernel, block: self.state.ctaid, thread: None, line, text, kind }))
     }
 
     /// Lets go the barriers at which everyone expected has arrived.

@@ -62,7 +62,7 @@ pub(super) fn land(block: &mut State<'_, '_>, at: usize, barrier: &mut Phase) {
     block.bulk = flying;
     let due: Vec<Landing> = due;
     for landing in due {
-        block.shared.land(landing.at, &landing.bytes, landing.who);
+        block.shared.land(landing.at, &landing.bytes, landing.who, true);
         barrier.bytes -= landing.bytes.len() as i64;
         // The phase's end tells those who wait for it of the bytes, whenever their issuer arrived.
         if let Some(race) = &mut block.shared.race {

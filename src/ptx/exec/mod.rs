@@ -13,6 +13,7 @@ mod region;
 mod registers;
 mod shared;
 mod warp;
+mod wgmma;
 
 use super::fault::{Fault, FaultKind};
 use super::memory::{Memory, Pages, View, conflict};

@@ -11,6 +11,11 @@ pub(crate) fn run(w: &mut Warp, block: &State<'_, '_>, op: &Pure, m: u32, inst: 
             let mut row = f(w.read32(block, a, m)?);
             approximate(&mut row, block, inst);
             w.write32(d, m, &row);
+            if inst.class == Class::Move
+                && let Some(tensor) = &mut w.tensor
+            {
+                tensor.note_move(d, a);
+            }
         }
         Pure::AWide(f, d, a) => {
             let row = f(w.read64(block, a, m)?);

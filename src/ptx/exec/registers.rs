@@ -13,12 +13,19 @@ impl Warp {
         )
     }
 
+    /// The fault of touching a register that a `wgmma` in flight uses.
+    pub(super) fn in_flight(&self, slot: Slot, register: &str, write: bool) -> Option<Stop> {
+        let owner_line = self.tensor.as_ref()?.owner(slot)?;
+        Some(Stop::at(0, FaultKind::PendingRegister { register: register.to_string(), write, owner_line }))
+    }
+
     /// A row of the 32-bit bank, whose active lanes must have been written.
     #[inline]
     pub(crate) fn read32(&self, block: &State<'_, '_>, slot: Slot, mask: u32) -> Exec<&R32> {
         let set = self.set32[slot as usize];
         if self.check && mask & !set != 0 {
-            return Err(self.undefined(mask, set, &block.program.names32[slot as usize]));
+            let register = &block.program.names32[slot as usize];
+            return Err(self.in_flight(slot, register, false).unwrap_or_else(|| self.undefined(mask, set, register)));
         }
         Ok(&self.r32[slot as usize])
     }
@@ -53,6 +60,9 @@ impl Warp {
             }
         }
         self.set32[slot as usize] |= mask;
+        if let Some(tensor) = &mut self.tensor {
+            tensor.note_write(slot);
+        }
     }
 
     #[inline]

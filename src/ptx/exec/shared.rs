@@ -4,8 +4,8 @@ use super::Context;
 use super::region::place;
 use crate::ptx::fault::{FaultKind, SpaceName};
 use crate::ptx::memory::BitSet;
-use crate::ptx::program::Region;
-use crate::ptx::race::{Conflict, Race, Touch, Who};
+use crate::ptx::program::{LANES, Region};
+use crate::ptx::race::{Conflict, PIECE, Race, Touch, Who};
 
 pub(crate) struct Shared {
     data: Vec<u8>,
@@ -21,7 +21,8 @@ type Check<T> = Result<T, Box<FaultKind>>;
 impl Shared {
     pub(crate) fn new(context: &Context<'_>) -> Shared {
         let end = context.shared.iter().map(|r| r.start + r.size).max().unwrap_or(0) as usize;
-        let race = (context.options.races && end > 0).then(|| Race::new(end, context.threads as usize));
+        let race = (context.options.races && end > 0)
+            .then(|| Race::new(end, context.threads as usize, context.kernel.program.tensor));
         Shared {
             data: vec![0; end],
             written: BitSet::new(end, false),
@@ -72,6 +73,15 @@ impl Shared {
             Conflict::Pending { byte, thread, line } => {
                 let (label, offset) = self.label(byte);
                 FaultKind::PendingCopy { label, offset, write, owner: self.thread(thread), owner_line: line }
+            }
+            Conflict::Operand { byte, thread, line } => {
+                let (label, offset) = self.label(byte);
+                FaultKind::PendingOperand { label, offset, reader: self.thread(thread), reader_line: line }
+            }
+            Conflict::Unfenced { byte, other } => {
+                let (label, offset) = self.label(byte);
+                let writer = self.thread(other.thread);
+                FaultKind::MissingProxyFence { label, offset, writer, writer_line: other.line }
             }
         })
     }
@@ -152,13 +162,39 @@ impl Shared {
         Ok(at)
     }
 
-    /// An asynchronous copy lands.
-    pub(crate) fn land(&mut self, at: usize, bytes: &[u8], who: Who) {
+    /// An asynchronous copy lands. `bulk` copies write through the async proxy.
+    pub(crate) fn land(&mut self, at: usize, bytes: &[u8], who: Who, bulk: bool) {
         if let Some(race) = &mut self.race {
-            race.end_copy(at, bytes.len(), who);
+            race.end_copy(at, bytes.len(), who, bulk);
         }
         self.data[at..at + bytes.len()].copy_from_slice(bytes);
         self.written.set_range(at, bytes.len());
+    }
+
+    /// Checks that pieces of shared memory exist and were written.
+    pub(crate) fn check_pieces(&self, pieces: &[u32], who: Who) -> Check<()> {
+        // A piece that is still being copied counts as unwritten: the copy is the better thing to say.
+        for &piece in pieces {
+            let at = self.place(u64::from(piece) * PIECE as u64, PIECE, PIECE, false)?;
+            if let Err(unwritten) = self.check_read(at, PIECE) {
+                self.check_async_read(&[piece], who.thread / LANES as u16, who)?;
+                return Err(unwritten);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a warp's `wgmma` may read pieces of shared memory. True if every other warp's may as well.
+    pub(crate) fn check_async_read(&self, pieces: &[u32], warp: u16, who: Who) -> Check<bool> {
+        match &self.race {
+            Some(race) => race.check_async_read(pieces, warp).map_err(|c| self.conflict(c, who, false)),
+            None => Ok(true),
+        }
+    }
+
+    /// The bytes at the addresses of pieces, which were checked.
+    pub(crate) fn gather(&self, addresses: &[u32]) -> Vec<u8> {
+        addresses.iter().flat_map(|&at| &self.data[at as usize..at as usize + PIECE]).copied().collect()
     }
 
     /// The start of an object of `size` bytes that the interpreter keeps itself, such as an mbarrier.

@@ -5,7 +5,7 @@
 //! structured branch and loop. A fragment that runs long without joining lets the others go ahead, so that lanes may wait for each other.
 
 use super::block::State;
-use super::{async_copy::Copies, pure};
+use super::{async_copy::Copies, pure, wgmma::Tensor};
 use crate::ptx::fault::FaultKind;
 use crate::ptx::program::*;
 use crate::ptx::race::Who;
@@ -86,6 +86,8 @@ pub(crate) struct Warp {
     pub local: Vec<u8>,
     pub local_written: Vec<bool>,
     pub copies: Copies,
+    /// For kernels with `wgmma`.
+    pub tensor: Option<Box<Tensor>>,
     pub steps: u64,
     /// The lane of the last fault, with its place.
     pub pc: u32,
@@ -110,6 +112,7 @@ impl Warp {
             local: vec![0; local],
             local_written: vec![false; local],
             copies: Copies::default(),
+            tensor: program.tensor.then(|| Box::new(Tensor::new(program.rows32 as usize))),
             steps: 0,
             pc: 0,
             check,
@@ -137,6 +140,7 @@ impl Warp {
         self.live = self.born;
         self.fragments = vec![Fragment { pc: 0, mask: self.born, stack: Vec::new(), wait: Wait::Ready }];
         self.copies = Copies::default();
+        self.tensor.iter_mut().for_each(|tensor| tensor.reset());
         self.steps = 0;
     }
 
@@ -251,6 +255,10 @@ impl Warp {
                     self.effect(index, block, op, exec, inst)?
                 }
             };
+            if let Some(slot) = self.tensor.as_mut().and_then(|tensor| tensor.violation.take()) {
+                let register = &program.names32[slot as usize];
+                return Err(self.in_flight(slot, register, true).unwrap_or(Stop::whole(FaultKind::Trap)));
+            }
             match flow {
                 Flow::Next => pc += 1,
                 Flow::Jump(target) => {
@@ -381,6 +389,14 @@ impl Warp {
             Op::Vote(v) => return self.vote(block, v, exec),
             Op::Barrier(b) => return self.barrier(block, b, exec),
             Op::LoadMatrix(_) | Op::StoreMatrix(_) | Op::Mma(_) => return self.matrix(block, op, exec, inst.line),
+            Op::Wgmma(_) | Op::WgmmaFence | Op::WgmmaCommit | Op::WgmmaWait(_) => {
+                return self.wgmma(block, op, exec, inst.line);
+            }
+            Op::ProxyFence => {
+                if let Some(race) = &mut block.shared.race {
+                    lanes(exec).for_each(|lane| race.fence(self.thread(lane)));
+                }
+            }
             Op::AsyncCopy(copy) => self.async_copy(block, copy, exec, inst.line)?,
             Op::BulkCopy(copy) => self.bulk_copy(block, copy, exec, inst.line)?,
             Op::AsyncCommit => self.copies.commit(exec),

@@ -110,7 +110,7 @@ impl<'a> Parser<'a> {
                     }
                 }
                 "pragma" => {
-                    while !self.eat(';') {
+                    while self.at < self.toks.len() && !self.eat(';') {
                         self.at += 1;
                     }
                 }

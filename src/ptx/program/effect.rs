@@ -1,6 +1,7 @@
 //! What instructions with effects carry: memory, collectives, barriers, copies, matrices.
 
 use super::{Loc, Slot};
+use std::sync::Arc;
 
 /// Where a memory instruction goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,34 @@ pub(crate) enum MmaAcc {
     F32,
     F16,
     S32,
+}
+
+/// `wgmma.mma_async.m64nNkK`: a warpgroup multiplies 64 rows; k is 32 bytes of elements.
+#[derive(Debug, Clone)]
+pub(crate) struct Wgmma {
+    pub n: usize,
+    pub a_elem: MmaElem,
+    pub b_elem: MmaElem,
+    pub saturate: bool,
+    pub d: Arc<[Slot]>,
+    pub a: WgmmaSource,
+    /// B's descriptor.
+    pub b: Slot,
+    /// Where this predicate is false, D is overwritten instead of added to.
+    pub accumulate: (Slot, bool),
+    pub negate_a: bool,
+    pub negate_b: bool,
+    /// The operands lie m-major and n-major, not k-major.
+    pub transpose_a: bool,
+    pub transpose_b: bool,
+}
+
+/// Where a `wgmma` has its first operand.
+#[derive(Debug, Clone)]
+pub(crate) enum WgmmaSource {
+    Registers(Arc<[Slot]>),
+    /// The 64-bit register of a descriptor.
+    Shared(Slot),
 }
 
 /// `cp.async`: a copy from global to shared memory that lands at its wait.

@@ -49,6 +49,8 @@ pub(crate) enum Op {
     /// A call of a function that has no body here, such as `vprintf`.
     External(Box<str>),
     Fence,
+    /// `fence.proxy.async` over shared memory.
+    ProxyFence,
     Nop,
     /// Gives other warps a turn: `nanosleep`.
     Yield,
@@ -61,6 +63,11 @@ pub(crate) enum Op {
     LoadMatrix(Box<MatrixAccess>),
     StoreMatrix(Box<MatrixAccess>),
     Mma(Box<Mma>),
+    Wgmma(Box<Wgmma>),
+    WgmmaFence,
+    WgmmaCommit,
+    /// Waits until at most this many groups are unfinished.
+    WgmmaWait(u32),
     AsyncCopy(Box<AsyncCopy>),
     BulkCopy(Box<BulkCopy>),
     AsyncCommit,
@@ -254,6 +261,8 @@ pub(crate) struct Program {
     pub static_shared: u32,
     pub local: Vec<Region>,
     pub local_bytes: u32,
+    /// It has `wgmma`: what it needs to be watched costs the others nothing.
+    pub tensor: bool,
     /// Blocks may talk to each other through memory, so they must run one after another on the same memory.
     pub ordered_blocks: bool,
 }
