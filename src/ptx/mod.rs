@@ -59,7 +59,6 @@
 //! - **Races between blocks through memory**, except two writes of a byte. Fences are taken to work.
 //! - **Forward progress between blocks.** A block that spins until a later block sets a flag runs into the step limit.
 //! - **Races with a third reader** under barriers of a part of the block can go unseen; under block-wide barriers none does.
-//!
 //! - **A read of a register without `wgmma.fence` before the product that overwrites it**: only writes are watched.
 //!
 //! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma` but for f16, bf16 and integers, base offsets in its descriptors, tensor and outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.

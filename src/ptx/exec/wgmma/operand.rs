@@ -107,7 +107,7 @@ mod tests {
         let pieces = descriptor(1024 + 32, 16, 1024, 1).pieces(16, 16, false);
         // Row r is at 128 r, its pieces 2 and 3 exchanged with r.
         for r in 0..16 {
-            let want = |c: u32| 1024 + r / 8 * 1024 + r % 8 * 128 + (c ^ r % 8) * 16;
+            let want = |c: u32| 1024 + r / 8 * 1024 + r % 8 * 128 + (c ^ (r % 8)) * 16;
             assert_eq!(pieces[2 * r as usize..][..2], [want(2), want(3)]);
         }
     }
@@ -118,8 +118,8 @@ mod tests {
         let pieces = descriptor(4096, 512, 1024, 2).pieces(64, 16, true);
         // 8 pieces a line; k = 3 is 192 bytes on and in the second line of 128 bytes.
         assert_eq!(pieces.len(), 128);
-        assert_eq!(pieces[3 * 8], 4096 + 192 ^ 16);
-        assert_eq!(pieces[3 * 8 + 5], 4096 + 192 + 512 + 16 ^ 16);
+        assert_eq!(pieces[3 * 8], (4096 + 192) ^ 16);
+        assert_eq!(pieces[3 * 8 + 5], (4096 + 192 + 512 + 16) ^ 16);
         assert_eq!(pieces[8 * 8], 4096 + 1024);
     }
 
