@@ -61,7 +61,7 @@
 //! - **Races with a third reader** under barriers of a part of the block can go unseen; under block-wide barriers none does.
 //! - **A read of a register without `wgmma.fence` before the product that overwrites it**: only writes are watched.
 //!
-//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma` but for f16, bf16 and integers, base offsets in its descriptors, tensor and outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
+//! Not implemented: textures, surfaces, `wmma.*` (use `mma.sync`), `wgmma` but for f16, bf16 and integers, base offsets in its descriptors, tensor copies other than of two-dimensional tiles, outgoing bulk copies, clusters, 128-bit registers, `.v2`/`.v4` atomics, indirect calls, recursion.
 
 mod ast;
 mod decode;
@@ -75,12 +75,14 @@ mod parser;
 mod perturb;
 mod program;
 mod race;
+mod tensor_map;
 
 pub use error::PtxError;
 pub use exec::{Arg, Launch, Options, Stats, run};
 pub use fault::{Fault, FaultKind, SpaceName};
 pub use memory::{DevPtr, Memory};
 pub use program::Class;
+pub use tensor_map::TensorMap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The PTX interpreter on kernels that NVRTC compiles. They need NVRTC, which `make nvrtc` fetches, and no GPU; where there is one, what
 //! the tests say of kernels is asked of it as well.
 //!
-//! `kernels` computes what is known otherwise; `collective` shares memory and lanes; `tensor` and `wgmma` multiply matrices; `numerics` compares the
+//! `kernels` computes what is known otherwise; `collective` shares memory and lanes; `tensor`, `wgmma` and `tma` multiply matrices; `numerics` compares the
 //! math library; `faults` plants mistakes, and each must be caught and named.
 
 #[path = "../common/gpu.rs"]
@@ -14,4 +14,5 @@ mod harness;
 mod kernels;
 mod numerics;
 mod tensor;
+mod tma;
 mod wgmma;

@@ -1,4 +1,4 @@
-//! Loads, stores, atomics, asynchronous copies and address conversions.
+//! Loads, stores, atomics and address conversions.
 
 use super::mods::Mods;
 use super::scope::{Binding, Place};
@@ -13,7 +13,7 @@ pub(crate) const LOCAL_WINDOW: u64 = 5 << 60;
 pub(crate) const PARAM_WINDOW: u64 = 6 << 60;
 
 /// Hints about caches and prefetching, which change nothing that a kernel computes.
-const HINTS: [&str; 3] = ["L1::", "L2::", "level::"];
+pub(super) const HINTS: [&str; 3] = ["L1::", "L2::", "level::"];
 
 impl<'a> Decoder<'_, 'a> {
     /// Decodes a memory instruction; false if the opcode is of another family.
@@ -74,7 +74,18 @@ impl<'a> Decoder<'_, 'a> {
 
     /// The address operand of an instruction.
     pub(super) fn address(&mut self, instr: &Instr<'a>, i: usize, space: Option<MemSpace>) -> Res<Address> {
-        let op = self.operand(instr, i)?;
+        let op = self.operand(instr, i)?.clone();
+        self.address_of(instr, i, &op, space)
+    }
+
+    /// An address operand, or the address within one.
+    pub(super) fn address_of(
+        &mut self,
+        instr: &Instr<'a>,
+        i: usize,
+        op: &Operand<'a>,
+        space: Option<MemSpace>,
+    ) -> Res<Address> {
         let Operand::Addr(base, offset) = op else {
             return self.operand_error(instr, format!("operand {} must be an address", i + 1));
         };
@@ -243,86 +254,6 @@ impl<'a> Decoder<'_, 'a> {
         };
         let op = Pure::AWide(f, self.dst64(instr, 0)?, self.src64(instr, 1)?);
         self.pure(op, Class::Integer);
-        Ok(())
-    }
-
-    /// `cp.async.bulk` from global to shared memory, counted by an mbarrier.
-    fn bulk_copy(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        if mods.one_of(&["shared::cluster", "shared::cta"]).is_none()
-            || !mods.take("global")
-            || !mods.take("mbarrier::complete_tx::bytes")
-        {
-            return self.unknown(instr);
-        }
-        let hint = mods.take("L2::cache_hint");
-        self.want_operands(instr, 4 + usize::from(hint))?;
-        let copy = BulkCopy {
-            dst: self.address(instr, 0, Some(MemSpace::Shared))?,
-            src: self.address(instr, 1, Some(MemSpace::Global))?,
-            bytes: self.src32(instr, 2)?,
-            barrier: self.address(instr, 3, Some(MemSpace::Shared))?,
-        };
-        self.emit(Op::BulkCopy(Box::new(copy)), Class::Async);
-        Ok(())
-    }
-
-    fn async_copy(&mut self, instr: &Instr<'a>, mods: &mut Mods<'a>) -> Res<()> {
-        if mods.take("bulk") {
-            return self.bulk_copy(instr, mods);
-        }
-        if mods.take("commit_group") {
-            self.emit(Op::AsyncCommit, Class::Async);
-            return Ok(());
-        }
-        if mods.take("wait_all") {
-            self.emit(Op::AsyncWaitAll, Class::Async);
-            return Ok(());
-        }
-        if mods.take("wait_group") {
-            return match self.operand(instr, 0)? {
-                Operand::Int(n) if (0..=i128::from(u32::MAX)).contains(n) => {
-                    self.emit(Op::AsyncWait(*n as u32), Class::Async);
-                    Ok(())
-                }
-                _ => self.operand_error(instr, "the group count must be a constant"),
-            };
-        }
-        if mods.take("mbarrier") {
-            mods.take("arrive");
-            let counted = !mods.take("noinc");
-            let space = self.space(mods);
-            mods.take("b64");
-            let addr = self.address(instr, 0, space)?;
-            self.emit(Op::MBarrier(Box::new(MBarrier::AsyncArrive { addr, counted })), Class::Async);
-            return Ok(());
-        }
-        if mods.one_of(&["ca", "cg"]).is_none()
-            || !(mods.take("shared") || mods.take("shared::cta"))
-            || !mods.take("global")
-        {
-            return self.unknown(instr);
-        }
-        let hint = mods.take("L2::cache_hint");
-        mods.drop_prefixed(&HINTS);
-        let (dst, src) =
-            (self.address(instr, 0, Some(MemSpace::Shared))?, self.address(instr, 1, Some(MemSpace::Global))?);
-        let bytes = match self.operand(instr, 2)? {
-            Operand::Int(n @ (4 | 8 | 16)) => *n as u8,
-            _ => return self.operand_error(instr, "the copy size must be 4, 8 or 16"),
-        };
-        let extra = instr.operands.get(3).filter(|_| instr.operands.len() > 3 + usize::from(hint)).cloned();
-        let (mut src_bytes, mut ignore) = (None, None);
-        match extra {
-            None => {}
-            Some(Operand::Not(_)) => ignore = Some(self.pred_src(instr, 3)?),
-            Some(Operand::Name(name, None))
-                if matches!(self.scope.lookup(name), Some(Binding::Reg(Ty { kind: Kind::Pred, .. }, _))) =>
-            {
-                ignore = Some(self.pred_src(instr, 3)?);
-            }
-            Some(op) => src_bytes = Some(self.value32(instr, &op)?),
-        }
-        self.emit(Op::AsyncCopy(Box::new(AsyncCopy { dst, src, bytes, src_bytes, ignore })), Class::Async);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 mod arith;
 mod control;
 mod convert;
+mod copy;
 mod integer;
 mod memory;
 mod mods;

@@ -313,7 +313,7 @@ fn refused(
     })
 }
 
-fn read_param(block: &State<'_, '_>, addr: u64, out: &mut [u8]) -> Result<(), Box<FaultKind>> {
+pub(super) fn read_param(block: &State<'_, '_>, addr: u64, out: &mut [u8]) -> Result<(), Box<FaultKind>> {
     let params = &block.context.params;
     let range = addr as usize..(addr as usize).saturating_add(out.len());
     let Some(bytes) = params.get(range) else {

@@ -47,15 +47,19 @@ impl Warp {
         op: &MBarrier,
         lane: usize,
         at: usize,
-        _line: u32,
+        line: u32,
     ) -> Exec<bool> {
-        let bit = 1 << lane;
+        let (bit, who) = (1 << lane, self.who(lane, line));
         let protocol = |message: &str| Err(Stop::at(lane, FaultKind::Protocol(message.into())));
         if let MBarrier::Init { count, .. } = op {
             let count = self.read32(block, *count, bit)?[lane];
             if count == 0 || count > MAX_COUNT {
                 return protocol("an mbarrier is initialised with a count outside 1 to 2^20 - 1");
             }
+            if block.mbarriers.contains_key(&at) {
+                return protocol("an mbarrier is initialised again without mbarrier.inval");
+            }
+            block.shared.claim(at, who).map_err(|kind| Stop { lane: Some(lane), kind })?;
             let phase = Phase {
                 expected: count,
                 pending: count,
@@ -72,6 +76,8 @@ impl Warp {
             return protocol("an mbarrier is used before it is initialised");
         };
         let mut waits = false;
+        let used = block.shared.use_object(at, who, matches!(op, MBarrier::Invalidate { .. }));
+        used.map_err(|kind| Stop { lane: Some(lane), kind })?;
         match op {
             MBarrier::Init { .. } | MBarrier::Invalidate { .. } => return Ok(false),
             MBarrier::ExpectTx { bytes, .. } => barrier.bytes += i64::from(self.read32(block, *bytes, bit)?[lane]),

@@ -6,15 +6,21 @@ use crate::ptx::fault::{FaultKind, SpaceName};
 use crate::ptx::memory::BitSet;
 use crate::ptx::program::{LANES, Region};
 use crate::ptx::race::{Conflict, PIECE, Race, Touch, Who};
+use std::collections::BTreeSet;
 
 pub(crate) struct Shared {
     data: Vec<u8>,
     written: BitSet,
     regions: Vec<Region>,
     pub race: Option<Race>,
+    /// Where mbarrier objects are that only mbarrier instructions may touch.
+    objects: BTreeSet<usize>,
     block: [u32; 3],
     check_written: bool,
 }
+
+/// Bytes of an mbarrier object.
+const OBJECT: usize = 8;
 
 type Check<T> = Result<T, Box<FaultKind>>;
 
@@ -28,6 +34,7 @@ impl Shared {
             written: BitSet::new(end, false),
             regions: context.shared.clone(),
             race,
+            objects: BTreeSet::new(),
             block: context.block,
             check_written: context.options.uninitialised,
         }
@@ -36,6 +43,7 @@ impl Shared {
     /// Forgets everything: shared memory does not survive its block.
     pub(crate) fn reset(&mut self) {
         self.written.clear();
+        self.objects.clear();
         if let Some(race) = &mut self.race {
             race.new_block();
         }
@@ -106,9 +114,48 @@ impl Shared {
         }
     }
 
+    /// An ordinary access must leave mbarrier objects alone.
+    fn check_objects(&self, at: usize, len: usize) -> Check<()> {
+        if self.objects.is_empty() {
+            return Ok(());
+        }
+        match self.objects.range(at.saturating_sub(OBJECT - 1)..at + len).next() {
+            None => Ok(()),
+            Some(&object) => {
+                let (label, offset) = self.label(object);
+                Err(Box::new(FaultKind::Protocol(format!(
+                    "an ordinary access touches the mbarrier at shared `{label}` byte {offset}, which only mbarrier instructions may"
+                ))))
+            }
+        }
+    }
+
+    /// An mbarrier is initialised.
+    pub(crate) fn claim(&mut self, at: usize, who: Who) -> Check<()> {
+        self.touch_object(at, who, Touch::Write)?;
+        self.objects.insert(at);
+        Ok(())
+    }
+
+    /// An mbarrier is used, for the `last` time: its initialisation must be ordered before.
+    pub(crate) fn use_object(&mut self, at: usize, who: Who, last: bool) -> Check<()> {
+        if last {
+            self.objects.remove(&at);
+        }
+        self.touch_object(at, who, if last { Touch::Write } else { Touch::Atomic })
+    }
+
+    fn touch_object(&mut self, at: usize, who: Who, touch: Touch) -> Check<()> {
+        match &mut self.race {
+            Some(race) => race.touch(at, OBJECT, who, touch, |_| false).map_err(|c| self.conflict(c, who, true)),
+            None => Ok(()),
+        }
+    }
+
     /// Reads at a shared address, as a thread.
     pub(crate) fn read(&mut self, addr: u64, align: usize, out: &mut [u8], who: Who, strong: bool) -> Check<()> {
         let at = self.place(addr, out.len(), align, false)?;
+        self.check_objects(at, out.len())?;
         let touch = if strong { Touch::AtomicRead } else { Touch::Read };
         if let Some(race) = &mut self.race
             && let Err(c) = race.touch(at, out.len(), who, touch, |_| false)
@@ -123,6 +170,7 @@ impl Shared {
     /// Writes at a shared address, as a thread.
     pub(crate) fn write(&mut self, addr: u64, align: usize, bytes: &[u8], who: Who, strong: bool) -> Check<()> {
         let at = self.place(addr, bytes.len(), align, true)?;
+        self.check_objects(at, bytes.len())?;
         let (data, written) = (&self.data, &self.written);
         let touch = if strong { Touch::Atomic } else { Touch::Write };
         if let Some(race) = &mut self.race
@@ -138,6 +186,7 @@ impl Shared {
     /// Reads and replaces, atomically.
     pub(crate) fn update(&mut self, addr: u64, size: usize, who: Who, f: impl FnOnce(u64) -> u64) -> Check<u64> {
         let at = self.place(addr, size, size, true)?;
+        self.check_objects(at, size)?;
         if let Some(race) = &mut self.race
             && let Err(c) = race.touch(at, size, who, Touch::Atomic, |_| false)
         {
@@ -154,6 +203,7 @@ impl Shared {
     /// Begins an asynchronous copy to a shared address; the bytes land with [`land`](Shared::land).
     pub(crate) fn begin_copy(&mut self, addr: u64, size: usize, align: usize, who: Who) -> Check<usize> {
         let at = self.place(addr, size, align, true)?;
+        self.check_objects(at, size)?;
         if let Some(race) = &mut self.race
             && let Err(c) = race.begin_copy(at, size, who)
         {

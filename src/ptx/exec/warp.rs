@@ -399,6 +399,7 @@ impl Warp {
             }
             Op::AsyncCopy(copy) => self.async_copy(block, copy, exec, inst.line)?,
             Op::BulkCopy(copy) => self.bulk_copy(block, copy, exec, inst.line)?,
+            Op::TensorCopy(copy) => self.tensor_copy(block, copy, exec, inst.line)?,
             Op::AsyncCommit => self.copies.commit(exec),
             Op::AsyncWait(left) => self.async_wait(block, exec, *left),
             Op::AsyncWaitAll => {

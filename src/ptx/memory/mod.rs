@@ -26,6 +26,10 @@ impl DevPtr {
     /// The null pointer, which belongs to no allocation.
     pub const NULL: DevPtr = DevPtr(0);
 
+    pub(crate) fn from_addr(addr: u64) -> DevPtr {
+        DevPtr(addr)
+    }
+
     /// The address as a kernel sees it.
     pub fn addr(self) -> u64 {
         self.0

@@ -238,6 +238,16 @@ pub(crate) struct BulkCopy {
     pub barrier: Address,
 }
 
+/// `cp.async.bulk.tensor.2d`: a tile of a matrix that a tensor map describes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TensorCopy {
+    pub dst: Address,
+    pub map: Address,
+    /// The tile's first element and row: signed, and possibly outside.
+    pub at: [Slot; 2],
+    pub barrier: Address,
+}
+
 /// Operations on an mbarrier object in shared memory.
 #[derive(Debug, Clone)]
 pub(crate) enum MBarrier {

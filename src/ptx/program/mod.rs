@@ -70,6 +70,7 @@ pub(crate) enum Op {
     WgmmaWait(u32),
     AsyncCopy(Box<AsyncCopy>),
     BulkCopy(Box<BulkCopy>),
+    TensorCopy(Box<TensorCopy>),
     AsyncCommit,
     /// Waits until at most this many groups are unfinished.
     AsyncWait(u32),
