@@ -3,14 +3,15 @@
 # models' kernels there, the figures of benches/cases.json, and the peers where they are installed. It takes what `make gpu-bundle` gathered:
 #
 #   make gpu-bundle                    # where Rust is: out/gpu
-#   out/gpu/gpu.sh out/gpu out [tests] [verify] [bench]      # where the GPU is; all three unless some are named
+#   out/gpu/gpu.sh out/gpu out [tests] [verify] [bench] [products] [models] [tune]   # where the GPU is; all unless some are named
 #
-# It writes out/tests.md, out/tests.log, out/verify.md, out/pointweld.json, out/peers.json, and prints the tables. It needs CUDA's NVRTC:
+# It writes out/tests.md, out/tests.log, out/verify.md, out/pointweld.json, out/peers.json, out/products.json, out/models.md and locks, and prints the
+# tables. It needs CUDA's NVRTC:
 # POINTWELD_NVRTC names the library if the loader does not find it. The exit code is 1 if a test or a proof failed.
 set -euo pipefail
 bundle=$(cd "$1" && pwd) out=$2
 shift 2
-parts=" ${*:-tests verify bench} "
+parts=" ${*:-tests verify bench products models tune} "
 mkdir -p "$out"
 here=$(cd "$(dirname "$0")" && pwd)
 pointweld=$bundle/pointweld
@@ -88,5 +89,54 @@ if [[ $parts == *" bench "* ]]; then
     echo "PyTorch and Triton are not installed here: no peers"
   fi
   python3 "$here/table.py" "$out"
+fi
+
+# The products and convolutions of benches/products.json: roofline, prediction, measurement, goals and peers in one table. AUTOTUNE=1 also has
+# max-autotune, minutes a case.
+if [[ $parts == *" products "* ]]; then
+  "$pointweld" --json bench --weld --cases "$here/products.json" > "$out/products.json" || failed=1
+  if [ -z "${NO_PEERS:-}" ] && python3 -c 'import torch' 2> /dev/null; then
+    python3 "$here/peers_products.py" "$here/products.json" "$out/peers_products.json" ${AUTOTUNE:+--autotune} > "$out/peers_products.log" 2>&1 \
+      || tail -n 5 "$out/peers_products.log"
+  fi
+  python3 "$here/table_products.py" "$out"
+fi
+
+# Whole models: those in bench-models, of which names with int8 hold codes and the others are computed in f16. Compiled cold, then measured.
+if [[ $parts == *" models "* ]]; then
+  { echo "| model | batch | kernels in one graph | latency µs | sustained µs | compiling cold s |"; echo "|---|---|---|---|---|---|"; } > "$out/models.md"
+  for model in "$bundle"/bench-models/*.onnx; do
+    [ -e "$model" ] || continue
+    float=(--float f16)
+    case $model in *int8*) float=() ;; esac
+    for batch in 1 32; do
+      cold=$(mktemp -d)
+      start=$(date +%s.%N)
+      POINTWELD_CACHE=$cold "$pointweld" compile "$model" --weld "${float[@]}" -j 2 -o "$cold/out" > /dev/null 2>&1 || true
+      seconds=$(python3 -c "import time; print(f'{time.time() - $start:.1f}')")
+      rm -rf "$cold"
+      "$pointweld" --json bench "$model" --weld "${float[@]}" --batch $batch > "$out/one.json" 2> /dev/null || failed=1
+      python3 - "$model" "$batch" "$seconds" "$out/one.json" >> "$out/models.md" << 'PYTHON'
+import json, pathlib, sys
+found = json.load(open(sys.argv[4]))
+for t in found if isinstance(found, list) else []:
+    print(f"| {pathlib.Path(sys.argv[1]).stem} | {sys.argv[2]} | {len(t['kernels'])} | {t['latency_us']:.0f} | {t['sustained_us']:.0f} | {sys.argv[3]} |")
+PYTHON
+    done
+  done
+  rm -f "$out/one.json"
+  cat "$out/models.md"
+fi
+
+# What tuning finds beyond the model's choice.
+if [[ $parts == *" tune "* ]]; then
+  for model in "$bundle"/bench-models/*.onnx; do
+    [ -e "$model" ] || continue
+    float=(--float f16)
+    case $model in *int8*) float=() ;; esac
+    lock=$out/$(basename "$model" .onnx).lock.json
+    "$pointweld" tune "$model" --weld "${float[@]}" ${TUNE_DIMS:-} -o "$lock" > "$out/$(basename "$model" .onnx).tuned.txt" || failed=1
+    tail -n 1 "$out/$(basename "$model" .onnx).tuned.txt"
+  done
 fi
 exit $failed

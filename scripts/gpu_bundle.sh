@@ -29,5 +29,8 @@ if [ -d .cache/models ]; then
     cp ".cache/models/$model" "$folder/models/${model//\//_}"
   done
 fi
-cp benches/gpu.sh benches/cases.json benches/peers.py benches/table.py "$folder/"
+# Models that are measured there: the YOLO model, and what is named like it with codes (pointweld quantize), as far as they are at hand.
+mkdir -p "$folder/bench-models"
+find .cache/models .cache/quantized \( -name '320n.onnx' -o -name '*int8*.onnx' \) -exec cp {} "$folder/bench-models/" \; 2> /dev/null || true
+cp benches/{gpu.sh,cases.json,products.json,peers.py,peers_products.py,table.py,table_products.py} "$folder/"
 du -sh "$folder"

@@ -8,7 +8,11 @@
 //! shape stands in brackets (`[n]` if none). Every statement names a value; those that no other statement reads are the outputs.
 //! Functions are the rows of the op table, with `+ - * /`, comparisons and unary minus as usual. `quantize(x, scale, zero_point)`
 //! goes to the type written after the statement's name (i8 if none), or `quantize.u8(…)` names it; `dequantize` gives f32, or
-//! `dequantize.f16(…)`; `cast.f16(x)` casts. Zero points and ops' params may be left out. `transpose(x)` swaps the two innermost axes.
+//! `dequantize.f16(…)`; `cast.f16(x)` casts. Zero points and ops' params may be left out. `transpose(x)` swaps the two innermost axes;
+//! `matmul(a, b)` multiplies matrices and `conv(x, w, stride, pad)` convolves, channels last: x is (image, spatial…, channel), w (filter,
+//! kernel…, channel/groups). The products of 8-bit codes are i32.
+
+mod products;
 
 use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
@@ -323,6 +327,18 @@ impl Parser<'_> {
     fn call(&mut self, name: &str, target: Option<DType>, at: usize) -> Result<Operand, ExprError> {
         if name == "transpose" && target.is_none() {
             return self.transpose(at);
+        }
+        if matches!(name, "matmul" | "conv") && target.is_none() {
+            let mut operands = Vec::new();
+            while !self.take(")") {
+                if !operands.is_empty() {
+                    self.expect(",")?;
+                }
+                operands.push(self.comparison()?);
+            }
+            let product = if name == "conv" { products::conv } else { products::matmul };
+            let value = product(&mut self.builder, &operands).map_err(|what| self.error(at, what))?;
+            return Ok(Operand::Value(value));
         }
         let Some(row) = op::find(name) else {
             let near = op::table().filter(|row| row.name.starts_with(&name[..name.len().min(2)])).map(|row| row.name);

@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["(graph", "patch", "verify)"],
     // The meeting point of all stages.
     &["plan"],
-    &["reference", "onnx", "ptx", "expr", "demo", "data"],
+    &["reference", "onnx", "ptx", "expr", "demo", "data", "lock"],
     &["passes"],
     // From a graph to a plan, and from a plan to text, machine code and words.
     &["fuse", "schedule", "emit", "compile", "quant"],
@@ -29,6 +29,7 @@ const FLOORS: &[&[&str]] = &[
     // All stages in order.
     &["compiler"],
     &["bench"],
+    &["tune"],
     &["lib"],
     &["cli"],
     &["main"],

@@ -12,7 +12,7 @@ mod roofline;
 
 pub use model::{KernelTiming, ModelTiming, model};
 pub use plot::svg;
-pub use roofline::Demand;
+pub use roofline::{Demand, least};
 
 use crate::compiler::Compiled;
 use crate::dim::Bindings;
@@ -61,33 +61,12 @@ pub fn measure(device: &Device, compiled: &Compiled, sizes: &Bindings, seed: u64
     let plan = &compiled.planned.plan;
     let engine = compiled.load(device)?;
     let (bytes, _) = plan.moved()?.at(sizes)?;
-    let sets = if bytes < SMALL { 1 } else { (400_000_000 / bytes as usize + 1).clamp(2, 4) };
+    let (sets, runs) = protocol(bytes);
     let mut random = fastrand::Rng::with_seed(seed);
     let sessions: Vec<Session> =
         (0..sets).map(|_| prepared(&engine, plan, sizes, &mut random)).collect::<Result<_, EngineError>>()?;
-    let runs = if bytes < SMALL { RUNS_OF_SMALL } else { RUNS };
-    let calls: Vec<Call> = (0..runs).flat_map(|i| sessions[i % sets].calls().cloned()).collect();
-    let stream = device.stream()?;
-    // A first run each, outside the graph: it reports what a session can't run, and loads the code.
-    for session in &sessions {
-        session.launch()?;
-        session.stream().synchronize()?;
-    }
-    let graph = Graph::record(device, &calls)?;
-    let mut times = Vec::new();
-    for replay in 0..REPLAYS + 3 {
-        let start = stream.record()?;
-        graph.launch(&stream)?;
-        let end = stream.record()?;
-        // The first replays warm up.
-        if replay >= 3 {
-            times.push(end.micros_since(&start)? / runs as f64);
-        }
-        stream.synchronize()?;
-    }
-    times.sort_by(f64::total_cmp);
-    let gpu_us = times[times.len() / 2];
-    let host_us = host_time(&sessions[0], &stream)?;
+    let gpu_us = replay(device, &sessions, runs, REPLAYS)?;
+    let host_us = host_time(&sessions[0], &device.stream()?)?;
     let mut timing = Timing {
         gpu_us,
         host_us,
@@ -101,6 +80,44 @@ pub fn measure(device: &Device, compiled: &Compiled, sizes: &Bindings, seed: u64
     };
     check::sample(plan, &compiled.planned.graph, sizes, &sessions[0], &mut random, &mut timing)?;
     Ok(timing)
+}
+
+/// Sets of buffers to go round, and runs of a graph, for runs that move so many bytes.
+pub(crate) fn protocol(bytes: u64) -> (usize, usize) {
+    match bytes < SMALL {
+        true => (1, RUNS_OF_SMALL),
+        false => ((400_000_000 / bytes as usize + 1).clamp(2, 4), RUNS),
+    }
+}
+
+/// µs of one run: the median of so many replays of a graph of `runs` runs that go round the sessions.
+pub(crate) fn replay(
+    device: &Device,
+    sessions: &[Session],
+    runs: usize,
+    replays: usize,
+) -> Result<f64, EngineError> {
+    let calls: Vec<Call> = (0..runs).flat_map(|i| sessions[i % sessions.len()].calls().cloned()).collect();
+    let stream = device.stream()?;
+    // A first run each, outside the graph: it reports what a session can't run, and loads the code.
+    for session in sessions {
+        session.launch()?;
+        session.stream().synchronize()?;
+    }
+    let graph = Graph::record(device, &calls)?;
+    let mut times = Vec::new();
+    for replay in 0..replays + 3 {
+        let start = stream.record()?;
+        graph.launch(&stream)?;
+        let end = stream.record()?;
+        // The first replays warm up.
+        if replay >= 3 {
+            times.push(end.micros_since(&start)? / runs as f64);
+        }
+        stream.synchronize()?;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 /// A session whose inputs hold random data.
@@ -121,7 +138,7 @@ fn prepared(
 }
 
 /// Near normal floats of deviation 1, codes of deviation 30, integers of ±20,000.
-fn random_bytes(random: &mut fastrand::Rng, dtype: DType, length: usize) -> Vec<u8> {
+pub(crate) fn random_bytes(random: &mut fastrand::Rng, dtype: DType, length: usize) -> Vec<u8> {
     let width = dtype.bytes().unwrap_or(1);
     let mut pattern = Vec::with_capacity(DIFFERENT.min(length / width) * width);
     for _ in 0..DIFFERENT.min(length / width) {

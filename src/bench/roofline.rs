@@ -27,6 +27,16 @@ pub fn of_kernel(plan: &Plan, kernel: &Kernel, sizes: &Bindings) -> Result<Deman
     Ok(Demand { bytes, operations, dtype: Some(product.a.dtype) })
 }
 
+/// The least µs that the kernels and stages of a plan need, one after the other, each by its own limit.
+///
+/// # Errors
+/// If a symbol is not bound or a size overflows.
+pub fn least(plan: &Plan, sizes: &Bindings, target: &Target) -> Result<f64, DimError> {
+    let kernels = plan.kernels().map(|kernel| of_kernel(plan, kernel, sizes));
+    let demands = kernels.chain(plan.stages().map(|stage| of_stage(stage, sizes)));
+    demands.map(|demand| Ok(demand?.least_us(target))).sum()
+}
+
 /// A stage of a routine.
 pub fn of_stage(stage: &Stage, sizes: &Bindings) -> Result<Demand, DimError> {
     let eval = |d: &Dim| d.eval(sizes).unwrap_or(0) as f64;

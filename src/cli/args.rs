@@ -95,8 +95,16 @@ Examples:
 Examples:
   pointweld bench model.onnx --batch 1,8,32 --plot model.svg
   pointweld bench --expr 'y = silu(x:f16[n])' --dim n=67108864
-  pointweld bench --cases benches/cases.json")]
+  pointweld bench --cases benches/cases.json
+  pointweld bench --cases benches/products.json --predict    # without a GPU")]
     Bench(BenchArgs),
+    /// Measure what each kernel of a model may run as on this machine's GPU, and keep the fastest in a lock file
+    #[command(after_help = "\
+Examples:
+  pointweld tune model.onnx --dim batch=8 -o pointweld.lock.json
+  pointweld tune model.onnx --dim batch=8 --model            # without a GPU: what the model predicts
+  pointweld compile model.onnx --dim batch=8 --lock pointweld.lock.json -o out")]
+    Tune(TuneArgs),
     /// Compile and run the built-in model: a YOLOv5 C3 block with INT8 Q/DQ
     Demo(DemoArgs),
     /// Say what this machine has: NVRTC, cache, driver, GPUs
@@ -142,6 +150,9 @@ pub struct FusionArgs {
     /// Keep this node in f32 all the same; may be repeated
     #[arg(long, value_name = "NAME", requires = "float")]
     pub keep_f32: Vec<String>,
+    /// Run kernels as this lock file says, which `tune` wrote
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// Allow INT8 codes to differ from the exact ones near rounding ties, for speed
     #[arg(long)]
     pub fast: bool,
@@ -324,8 +335,35 @@ pub struct BenchArgs {
     /// The seed of the random data
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Print what the analytic model predicts, beside the roofline, instead of measuring; needs no GPU
+    #[arg(long)]
+    pub predict: bool,
+    /// The architecture that is predicted for [default: sm_90]
+    #[arg(long, requires = "predict")]
+    pub arch: Option<Arch>,
     #[command(flatten)]
     pub fusion: FusionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The lock file to write
+    #[arg(short, long, default_value = "pointweld.lock.json")]
+    pub out: PathBuf,
+    /// Write the analytic model's choices instead of measuring; needs no GPU
+    #[arg(long = "model")]
+    pub by_model: bool,
+    /// The architecture that the analytic model chooses for [default: sm_90]
+    #[arg(long, requires = "by_model")]
+    pub arch: Option<Arch>,
+    /// Schedules that are measured of each kernel
+    #[arg(long, default_value_t = 8)]
+    pub candidates: usize,
+    /// The seed of the random data
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 #[derive(Debug, Args)]

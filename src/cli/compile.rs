@@ -15,7 +15,7 @@ use std::time::Instant;
 pub fn run(args: &CompileArgs, json: bool) -> Result<(), Failure> {
     let start = Instant::now();
     let graph = source::import(&args.model)?;
-    let mut compiler = source::compiler(&args.model.fusion).cached(!args.no_cache).jobs(args.jobs);
+    let mut compiler = source::compiler(&args.model.fusion)?.cached(!args.no_cache).jobs(args.jobs);
     for arch in &args.arch {
         compiler = compiler.arch(*arch);
     }

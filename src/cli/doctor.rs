@@ -2,7 +2,7 @@
 
 use super::output::{self, Failure, bad, bold, good};
 use crate::compile::{Cache, Nvrtc};
-use crate::runtime::Device;
+use crate::runtime::{Device, libraries};
 use serde::Serialize;
 use std::io::Write;
 
@@ -16,7 +16,7 @@ struct Finding {
 }
 
 pub fn run(json: bool) -> Result<(), Failure> {
-    let findings = [nvrtc(), cache(), gpu()];
+    let findings = [nvrtc(), cache(), gpu(), libraries()];
     if json {
         output::json(&findings)?;
     } else {
@@ -51,6 +51,14 @@ fn cache() -> Finding {
         None => (false, "no folder: set POINTWELD_CACHE to one, or HOME".into()),
     };
     Finding { what: "cache", ok, needed: false, says }
+}
+
+/// What products may be left to where no kernel of pointweld's takes them to the tensor cores.
+fn libraries() -> Finding {
+    let found = libraries::found();
+    let one = |(name, found): &(&str, bool)| format!("{name} {}", if *found { "found" } else { "not found" });
+    let says = found.iter().map(one).collect::<Vec<_>>().join(", ");
+    Finding { what: "more", ok: found.iter().all(|(_, found)| *found), needed: false, says }
 }
 
 fn gpu() -> Finding {

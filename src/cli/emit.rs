@@ -14,7 +14,7 @@ pub fn run(args: &EmitArgs, json: bool) -> Result<(), Failure> {
     let sizes = args.fusion.dims.iter().cloned().collect();
     source::known_dims(&graph, &args.fusion)?;
     graph.bind(&sizes).map_err(Failure::input)?;
-    let mut compiler = source::compiler(&args.fusion);
+    let mut compiler = source::compiler(&args.fusion)?;
     for arch in &args.arch {
         compiler = compiler.arch(*arch);
     }

@@ -9,7 +9,7 @@ use std::io::Write;
 
 pub fn run(args: &ExplainArgs, json: bool) -> Result<(), Failure> {
     let graph = source::import(&args.model)?;
-    let planned = source::plan(&source::compiler(&args.model.fusion), &graph, &args.model.fusion)?;
+    let planned = source::plan(&source::compiler(&args.model.fusion)?, &graph, &args.model.fusion)?;
     let sizes = args.model.fusion.dims.iter().cloned().collect();
     let mut explanation = report::explain(&graph, &planned.graph, &planned.plan, &planned.passes, &sizes);
     if let Some(node) = &args.node {

@@ -19,6 +19,7 @@ mod quantize;
 mod run;
 mod sensitivity;
 mod source;
+mod tune;
 mod verify;
 
 use args::{Cli, Command};
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, json),
         Command::Quantize(args) => quantize::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
+        Command::Tune(args) => tune::run(&args, json),
         Command::Demo(args) => demo::run(&args, json),
         Command::Doctor => doctor::run(json),
         Command::Ops(args) => ops::run(&args, json),

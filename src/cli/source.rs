@@ -2,14 +2,16 @@
 
 use super::args::{FloatArg, FusionArgs, ModelArgs};
 use super::output::{self, Failure};
-use crate::compiler::{Compiler, Error, Planned};
+use crate::compiler::{Compiler, Error, Locked, Planned};
 use crate::dtype::DType;
 use crate::graph::{Graph, Kind};
+use crate::lock::Lock;
 use crate::name::Shown;
 use crate::onnx::Import;
 use crate::passes;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 
 /// Imports the model; warnings go to standard error.
 pub fn import(args: &ModelArgs) -> Result<Graph, Failure> {
@@ -38,7 +40,7 @@ pub fn known_dims(graph: &Graph, args: &FusionArgs) -> Result<(), Failure> {
 }
 
 /// A compiler with these options, and no architecture yet.
-pub fn compiler(args: &FusionArgs) -> Compiler {
+pub fn compiler(args: &FusionArgs) -> Result<Compiler, Failure> {
     let mut compiler = Compiler::new().fast(args.fast).stop_after(args.stop_after.as_deref());
     for (a, b) in &args.keep_apart {
         compiler = compiler.keep_apart(a, b);
@@ -60,7 +62,10 @@ pub fn compiler(args: &FusionArgs) -> Compiler {
     for (symbol, size) in &args.dims {
         compiler = compiler.expect_size(symbol, *size);
     }
-    compiler
+    if let Some(path) = &args.lock {
+        compiler = compiler.lock(Lock::read(path).map_err(Failure::input)?);
+    }
+    Ok(compiler)
 }
 
 /// Plans a graph, printing it after the passes that `--dump-after` names.
@@ -77,7 +82,25 @@ pub fn plan(compiler: &Compiler, graph: &Graph, args: &FusionArgs) -> Result<Pla
         }
     });
     dumped?;
-    planned.map_err(failure)
+    let planned = planned.map_err(failure)?;
+    if let Some(path) = &args.lock {
+        told(path, &planned.locked);
+    }
+    Ok(planned)
+}
+
+/// Says on standard error what a lock was good for.
+fn told(path: &Path, locked: &Locked) {
+    let Locked { used, missing, stale, .. } = locked;
+    for what in stale {
+        output::warn(format!("{}: {what}", path.display()));
+    }
+    if !missing.is_empty() {
+        output::warn(format!("{} has no entry for {}; `pointweld tune` writes them", path.display(), missing.join(", ")));
+    }
+    if !(stale.is_empty() && missing.is_empty()) {
+        output::warn(format!("{}: {} kernels run as it says", path.display(), used.len()));
+    }
 }
 
 /// What kind of failure an error of the compiler is to a user.

@@ -20,7 +20,7 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
         MachineArg::Cuda => Some(Device::open(0).map_err(Failure::machine)?),
     };
     let arch = args.arch.or(device.as_ref().map(Device::arch)).unwrap_or(Arch::SM_90);
-    let compiler = source::compiler(&args.model.fusion).arch(arch);
+    let compiler = source::compiler(&args.model.fusion)?.arch(arch);
     let planned = source::plan(&compiler, &graph, &args.model.fusion)?;
     let toolchain = Toolchain::load().map_err(Failure::machine)?;
     let tables = planned.tables();

@@ -15,29 +15,37 @@ mod artifacts;
 mod device;
 mod error;
 mod estimate;
+mod locked;
 mod programs;
+mod weld;
 
 pub use error::Error;
 pub use estimate::{Estimate, PerElement};
+pub use locked::Locked;
 pub use programs::{Build, Compiled, Program};
+pub use weld::without_product;
 
 use crate::compile::{Cache, Request, Toolchain};
 use crate::dtype::DType;
 use crate::emit::{self, KernelSource};
 use crate::fuse;
 use crate::graph::Graph;
+use crate::lock::Lock;
 use crate::passes;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::schedule;
 use crate::target::{Arch, Target};
 
 /// What to compile for and how; see the module's page.
+#[derive(Clone)]
 pub struct Compiler {
     archs: Vec<Arch>,
     passes: passes::Options,
     fusion: fuse::Options,
     schedule: schedule::Options,
     emit: emit::Options,
+    lock: Lock,
+    weld_by_prediction: bool,
     cached: bool,
     jobs: usize,
 }
@@ -54,6 +62,8 @@ pub struct Planned {
     pub sources: Vec<KernelSource>,
     /// The same of each stage of the plan's routines.
     pub stages: Vec<KernelSource>,
+    /// What the compiler's lock was good for.
+    pub locked: Locked,
 }
 
 impl Default for Compiler {
@@ -71,6 +81,8 @@ impl Compiler {
             fusion: fuse::Options::default(),
             schedule: schedule::Options::default(),
             emit: emit::Options::default(),
+            lock: Lock::default(),
+            weld_by_prediction: true,
             cached: true,
             jobs: 0,
         }
@@ -134,6 +146,18 @@ impl Compiler {
         self
     }
 
+    /// Use the choices of a lock where it has any for a kernel.
+    pub fn lock(mut self, lock: Lock) -> Compiler {
+        self.lock = lock;
+        self
+    }
+
+    /// Whether predicted times may take a welded kernel apart; else only a lock may.
+    pub fn weld_by_prediction(mut self, on: bool) -> Compiler {
+        self.weld_by_prediction = on;
+        self
+    }
+
     /// Run no pass after this one.
     pub fn stop_after(mut self, pass: Option<&str>) -> Compiler {
         self.passes.stop_after = pass.map(Into::into);
@@ -156,6 +180,16 @@ impl Compiler {
     pub fn jobs(mut self, jobs: usize) -> Compiler {
         self.jobs = jobs;
         self
+    }
+
+    /// What schedules are chosen by.
+    pub fn schedule_options(&self) -> &schedule::Options {
+        &self.schedule
+    }
+
+    /// What texts are written by.
+    pub fn emit_options(&self) -> &emit::Options {
+        &self.emit
     }
 
     /// The architectures, sm_90 if none was given.
@@ -200,25 +234,36 @@ impl Compiler {
         let mut fusion = fusion.clone();
         loop {
             let mut plan = fuse::fuse(&graph, &fusion)?;
-            schedule::schedule(&mut plan, &self.target(), &self.schedule);
-            let (mut sources, mut left) = (Vec::new(), None);
-            for kernel in plan.kernels() {
-                match emit::emit(kernel, &self.emit) {
+            let mut locked = Locked::schedule(&mut plan, self);
+            let apart = weld::decide(&graph, &mut plan, self, &fusion);
+            if !apart.is_empty() {
+                // Each time an edge is cut that was not before, so this ends.
+                fusion.apart.extend(apart);
+                continue;
+            }
+            locked.seal(&plan, &fusion, self);
+            let (mut sources, mut failed) = (Vec::new(), Vec::new());
+            for step in &mut plan.steps {
+                let Step::Kernel(kernel) = step else { continue };
+                match locked.emit(kernel, self) {
                     Ok(source) => sources.push(source),
                     // No template for this product with this epilogue: its group is split, and at the end left to others. Each split
                     // cuts an edge or leaves a node that was not before, so this ends.
                     Err(error) if kernel.product.is_some() => {
-                        let from = left.as_ref().unwrap_or(&fusion);
-                        left = Some(fuse::split(&graph, from, &plan, &kernel.name, &error.to_string()));
+                        failed.push((kernel.name.clone(), error.to_string()));
                     }
                     Err(error) => return Err(error.into()),
                 }
+            }
+            let mut left = None;
+            for (kernel, error) in failed {
+                left = Some(fuse::split(&graph, left.as_ref().unwrap_or(&fusion), &plan, &kernel, &error));
             }
             match left {
                 None => {
                     let stages = plan.stages().map(|stage| emit::emit_stage(stage, &self.emit));
                     let stages = stages.collect::<Result<_, _>>()?;
-                    return Ok(Planned { graph, plan, passes, sources, stages });
+                    return Ok(Planned { graph, plan, passes, sources, stages, locked });
                 }
                 Some(options) => fusion = options,
             }
@@ -230,7 +275,7 @@ impl Compiler {
     }
 
     /// The target that costs and schedules are chosen for.
-    fn target(&self) -> Target {
+    pub fn target(&self) -> Target {
         let mut target = Target::of(self.archs()[0]);
         // One text for all of them: no more shared memory than each has.
         let shared = self.archs().iter().map(|arch| Target::of(*arch).limits.shared_per_block);

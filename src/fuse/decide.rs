@@ -33,6 +33,7 @@ pub(super) fn decisions(growth: &Growth, names: &BTreeMap<usize, String>) -> Vec
                 to: facts.label(n as u32).into(),
                 value: facts.name(*v).into(),
                 verdict: verdict(facts, *v, n as u32, &hosts, &cuts, names),
+                costs: None,
             });
         }
     }

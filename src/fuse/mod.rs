@@ -55,6 +55,8 @@ pub struct Options {
     pub taps: Vec<String>,
     /// Edges that a kernel failed to compile with; see [`split`].
     pub failed: Vec<Failed>,
+    /// Edges that are cut because their ends take less time in kernels of their own.
+    pub apart: Vec<Apart>,
     /// Nodes that no kernel may compute, each with what the compiler said of it; see [`split`].
     pub never: Vec<(NodeId, String)>,
     /// Let kernels hold a matrix product or convolution each. Convolutions must have been prepared by the passes' option of that name.
@@ -75,6 +77,14 @@ pub struct Options {
     pub max_statements: usize,
 }
 
+/// An edge that is cut for a reason that is known only once kernels have schedules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    pub producer: NodeId,
+    pub consumer: NodeId,
+    pub reason: Reason,
+}
+
 /// An edge that is cut because a kernel holding both its ends failed to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
@@ -92,6 +102,7 @@ impl Default for Options {
             fuse: Vec::new(),
             taps: Vec::new(),
             failed: Vec::new(),
+            apart: Vec::new(),
             never: Vec::new(),
             on_host: Vec::new(),
             weld: false,

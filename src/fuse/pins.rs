@@ -40,12 +40,15 @@ impl Pins {
                 pins.keep_apart(x, y, Reason::KeptApart);
             }
         }
-        for failure in &options.failed {
-            let numbers = (facts.node_of(failure.producer), facts.node_of(failure.consumer));
-            if let (Some(x), Some(y)) = numbers
+        let failed = options.failed.iter().map(|failure| {
+            (failure.producer, failure.consumer, Reason::CompileFailed { error: failure.error.clone() })
+        });
+        let apart = options.apart.iter().map(|apart| (apart.producer, apart.consumer, apart.reason.clone()));
+        for (producer, consumer, reason) in failed.chain(apart) {
+            if let (Some(x), Some(y)) = (facts.node_of(producer), facts.node_of(consumer))
                 && x != y
             {
-                pins.keep_apart(x, y, Reason::CompileFailed { error: failure.error.clone() });
+                pins.keep_apart(x, y, reason);
             }
         }
         for (a, b) in &options.fuse {

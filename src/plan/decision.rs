@@ -15,6 +15,16 @@ pub struct Decision {
     pub to: String,
     pub value: String,
     pub verdict: Verdict,
+    /// Of an edge out of a product that was welded: what both cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub costs: Option<Costs>,
+}
+
+/// The predicted times of an edge's kernels, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    pub fused_ns: f64,
+    pub cut_ns: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,13 +18,13 @@ mod schedule;
 mod storage;
 
 pub use broadcast::{Broadcast, BroadcastError};
-pub use decision::{Decision, Reason, Verdict};
+pub use decision::{Costs, Decision, Reason, Verdict};
 pub use host::OnHost;
 pub use layout::Tile;
 pub use moved::{Moved, SECTOR, moved_for};
 pub use product::{Contraction, Extent, Operand, Product};
 pub use routine::{Routine, Stage};
-pub use schedule::{Blocking, Compute, Engine, Form, IndexWidth, Rounding, Schedule, Table, Traffic};
+pub use schedule::{Blocking, Compute, Engine, Form, IndexWidth, Pick, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
 
 use crate::dim::{Bindings, Dim, DimError};

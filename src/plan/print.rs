@@ -1,7 +1,7 @@
 //! A plan as text: one line a load, statement, store and decision.
 
 use super::{
-    Access, Arg, Broadcast, BufferId, Contraction, Decision, Kernel, Plan, Product, Role, Routine, Step, Verdict,
+    Access, Arg, Broadcast, BufferId, Contraction, Costs, Decision, Kernel, Plan, Product, Role, Routine, Step, Verdict,
 };
 use crate::dim::Dim;
 use crate::name::Shown;
@@ -61,6 +61,10 @@ impl fmt::Display for Decision {
             Verdict::Fused { kernel, recomputed: true } => write!(f, "fused in {kernel}, computed elsewhere too"),
             Verdict::Alias => f.write_str("the same memory"),
             Verdict::Cut { reason } => write!(f, "cut: {reason}"),
+        }?;
+        match self.costs {
+            Some(Costs { fused_ns, cut_ns }) => write!(f, ": fused {fused_ns:.0} ns, cut {cut_ns:.0} ns"),
+            None => Ok(()),
         }
     }
 }

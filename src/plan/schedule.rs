@@ -18,6 +18,23 @@ pub struct Schedule {
     /// How the results of `Quantize` statements are rounded, by statement; the others are [`Rounding::Exact`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rounding: Vec<(u32, Rounding)>,
+    /// Let a library of NVIDIA's compute a kernel that is a product and nothing else, where it is on the machine; the form is what runs
+    /// where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub library: bool,
+}
+
+/// What of a schedule is a matter of time alone and may be measured; the rest follows from it and the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pick {
+    pub form: Form,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// Threads a block.
+    pub threads: u32,
+    /// See [`Schedule::library`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub library: bool,
 }
 
 /// The loop nest of a kernel.
@@ -154,11 +171,17 @@ impl Default for Schedule {
             threads: 256,
             traffic: Traffic::Cached,
             rounding: Vec::new(),
+            library: false,
         }
     }
 }
 
 impl Schedule {
+    /// What was a matter of time alone.
+    pub fn pick(&self) -> Pick {
+        Pick { form: self.form.clone(), table: self.table, threads: self.threads, library: self.library }
+    }
+
     /// The rounding of statement `stmt`.
     pub fn rounding_of(&self, stmt: usize) -> &Rounding {
         self.rounding.iter().find(|(i, _)| *i as usize == stmt).map_or(&Rounding::Exact, |(_, rounding)| rounding)

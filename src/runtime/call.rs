@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr;
+use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig};
 use smallvec::SmallVec;
@@ -50,11 +51,24 @@ impl Geometry {
     }
 }
 
-/// A kernel with its geometry and its arguments.
+/// A kernel with its geometry and its arguments, or what a library does instead of one.
 ///
 /// Launching it allocates nothing on the host or the GPU and waits for nothing.
 #[derive(Clone)]
-pub struct Call {
+pub struct Call(What);
+
+/// What puts a library's kernels into a stream's queue.
+pub(super) type Run = Arc<dyn Fn(&Stream) -> Result<(), DeviceError> + Send + Sync>;
+
+#[derive(Clone)]
+enum What {
+    Kernel(Kernel),
+    /// Kernels of a library, whose arguments are the library's business.
+    Library { device: Device, name: &'static str, run: Run },
+}
+
+#[derive(Clone)]
+struct Kernel {
     function: Function,
     geometry: Geometry,
     /// Each argument's bits. The driver reads as many bytes of each as the kernel's parameter has; the host is little-endian.
@@ -90,22 +104,25 @@ impl Call {
                 Arg::F32(value) => u64::from(value.to_bits()),
             });
         }
-        Ok(Call { function: function.clone(), geometry, words, _buffers: buffers })
+        Ok(Call(What::Kernel(Kernel { function: function.clone(), geometry, words, _buffers: buffers })))
     }
 
-    /// Its kernel.
-    pub fn function(&self) -> &Function {
-        &self.function
+    /// What a library does on a GPU; it keeps the buffers that it uses.
+    pub(super) fn of_library(device: &Device, name: &'static str, run: Run) -> Call {
+        Call(What::Library { device: device.clone(), name, run })
     }
 
-    /// Its geometry.
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
+    /// Whether a library of NVIDIA's does it.
+    pub fn is_of_library(&self) -> bool {
+        matches!(self.0, What::Library { .. })
     }
 
     /// Its GPU.
     pub fn device(&self) -> &Device {
-        self.function.device()
+        match &self.0 {
+            What::Kernel(kernel) => kernel.function.device(),
+            What::Library { device, .. } => device,
+        }
     }
 
     /// Puts the kernel into the stream's queue.
@@ -116,14 +133,23 @@ impl Call {
         if !self.device().is(stream.device()) {
             return Err(DeviceError::OtherDevice { what: "the stream" });
         }
-        if self.geometry.grid.contains(&0) {
+        self.device().bind()?;
+        match &self.0 {
+            What::Kernel(kernel) => kernel.launch(stream),
+            What::Library { run, .. } => run(stream),
+        }
+    }
+}
+
+impl Kernel {
+    fn launch(&self, stream: &Stream) -> Result<(), DeviceError> {
+        let Geometry { grid, block, shared, dependent } = self.geometry;
+        if grid.contains(&0) {
             return Ok(());
         }
-        self.device().bind()?;
         let mut parameters: SmallVec<[*mut c_void; 12]> =
             self.words.iter().map(|word| ptr::from_ref(word).cast_mut().cast()).collect();
-        let Geometry { grid, block, shared, dependent } = self.geometry;
-        if !(dependent && self.device().arch().number() >= 90) {
+        if !(dependent && self.function.device().arch().number() >= 90) {
             // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the
             // kernel's. The driver copies the parameters before it returns, and does not write through them.
             return unsafe {
@@ -170,7 +196,12 @@ impl Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{:?}x{:?}{:x?}", self.function, self.geometry.grid, self.geometry.block, self.words)
+        match &self.0 {
+            What::Kernel(Kernel { function, geometry, words, .. }) => {
+                write!(f, "{function:?}{:?}x{:?}{words:x?}", geometry.grid, geometry.block)
+            }
+            What::Library { name, .. } => f.write_str(name),
+        }
     }
 }
 

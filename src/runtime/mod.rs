@@ -7,6 +7,8 @@
 //! All of them may be used from several threads. The one promise that no type can check, that a kernel's arguments are what the kernel
 //! expects, is asked for once, where a [`Call`] is made; everything after that is safe.
 //!
+//! Where no kernel of pointweld's takes a product to the tensor cores, or a lock says so, [`libraries`] of NVIDIA's may compute it.
+//!
 //! A plan runs as an [`Engine`]. Machine code of the room `compile` runs by hand: [`Device::open`], [`Module::load`], [`Module::function`],
 //! [`Device::alloc`], [`Buffer::upload`], [`Call::new`], [`Call::launch`] or [`Graph::record`] and [`Graph::launch`],
 //! [`Buffer::download`].
@@ -18,6 +20,7 @@ mod driver;
 pub mod engine;
 mod error;
 mod graph;
+pub mod libraries;
 mod module;
 mod stream;
 

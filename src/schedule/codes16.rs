@@ -7,11 +7,13 @@
 use super::Options;
 use crate::dtype::DType;
 use crate::op::Cost;
-use crate::plan::Kernel;
+use crate::plan::{Form, Kernel, Pick, Table};
 use crate::target::Target;
 
 /// Threads of a block: one block fills a multiprocessor.
 pub const THREADS: u32 = 1024;
+/// Elements of a vector.
+const VECTOR: u32 = 8;
 /// The time of the look-up, against that of a copy.
 const WALK: f64 = 1.03;
 /// µs for the copies of the table, which come out of the L2 cache, and for the start and the end of blocks that stay.
@@ -23,24 +25,36 @@ const OVERHEAD: f64 = 3.0;
 
 /// The blocks and the elements of a vector, if the kernel is better looked up.
 pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Option<(u32, u32)> {
-    let [load] = &kernel.loads[..] else { return None };
-    let accesses = kernel.stores.iter().map(|store| &store.access).chain([&load.access]);
-    let dense = accesses.into_iter().all(|access| access.is_dense(&kernel.domain));
-    let entry: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
-    let fits = entry << 16 <= target.limits.shared_per_block && THREADS <= target.limits.threads_per_block;
-    if load.dtype.bits() != 16 || kernel.body.is_empty() || kernel.product.is_some() || !dense || !fits {
+    if !fits(kernel, target) {
         return None;
     }
+    let entry: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
     let count = kernel.count().ok().and_then(|n| n.eval(&options.sizes).ok()).map_or(UNKNOWN, |n| n as f64);
     let part = &target.part;
     let memory = count * f64::from(2 + entry) / part.copy_gbs() / 1e3;
     let clocks = clocks(kernel, target) * count / f64::from(part.sms);
     let computed = (clocks / f64::from(part.clock_mhz)).max(memory);
-    (WALK * memory + START_US < computed).then_some((part.sms, 8))
+    (WALK * memory + START_US < computed).then_some((part.sms, VECTOR))
+}
+
+/// Whether the kernel can be looked up.
+fn fits(kernel: &Kernel, target: &Target) -> bool {
+    let [load] = &kernel.loads[..] else { return false };
+    let accesses = kernel.stores.iter().map(|store| &store.access).chain([&load.access]);
+    let dense = accesses.into_iter().all(|access| access.is_dense(&kernel.domain));
+    let entry: u32 = kernel.stores.iter().map(|store| store.dtype.bits() / 8).sum();
+    let room = entry << 16 <= target.limits.shared_per_block && THREADS <= target.limits.threads_per_block;
+    load.dtype.bits() == 16 && !kernel.body.is_empty() && kernel.product.is_none() && dense && room
+}
+
+/// The look-up, where the kernel can be looked up at all.
+pub fn pick(kernel: &Kernel, target: &Target) -> Option<Pick> {
+    let table = Some(Table::Codes16 { blocks: target.part.sms });
+    fits(kernel, target).then_some(Pick { form: Form::Flat { vector: VECTOR }, table, threads: THREADS, library: false })
 }
 
 /// Clocks of one multiprocessor that the arithmetic of an element takes: those of its busiest pipe.
-fn clocks(kernel: &Kernel, target: &Target) -> f64 {
+pub fn clocks(kernel: &Kernel, target: &Target) -> f64 {
     let costs: Vec<Cost> = kernel.body.iter().map(|stmt| stmt.op.row().cost).collect();
     let sum = |pipe: fn(&Cost) -> u16| costs.iter().map(|cost| f64::from(pipe(cost))).sum::<f64>();
     let (mufu, fma, alu) = (sum(|c| c.mufu), sum(|c| c.fma), sum(|c| c.alu));

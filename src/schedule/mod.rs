@@ -1,17 +1,22 @@
 //! Chooses how each kernel runs: the form of its loops, the width of its vectors, fast or accurate arithmetic, the width of its
 //! indices. Fills [`Kernel::schedule`] and nothing else.
 
+mod candidates;
 mod codes16;
 mod error;
+mod predict;
 pub mod product;
 mod tile;
 mod vector;
+
+pub use candidates::candidates;
+pub use predict::predict;
 
 use crate::dim::Bindings;
 use crate::dtype::DType;
 use crate::op::{self, TypeRule};
 use crate::plan::{
-    Access, Arg, Compute, Form, IndexWidth, Kernel, Plan, Rounding, Schedule, Step, Stmt, Table, Traffic,
+    Access, Arg, Compute, Form, IndexWidth, Kernel, Pick, Plan, Rounding, Schedule, Step, Stmt, Table, Traffic,
 };
 use crate::scalar::Scalar;
 use crate::target::Target;
@@ -37,45 +42,36 @@ pub fn schedule(plan: &mut Plan, target: &Target, options: &Options) {
 
 /// The schedule for one kernel.
 pub fn choose(kernel: &Kernel, target: &Target, options: &Options) -> Schedule {
-    let compute = compute(kernel);
+    with(kernel, pick(kernel, target, options), target, options)
+}
+
+/// What is a matter of time alone, by rule and model.
+fn pick(kernel: &Kernel, target: &Target, options: &Options) -> Pick {
     let form = match &kernel.product {
-        Some(_) => product::form(kernel, target).unwrap_or(Form::Strided),
+        Some(_) => product::form(kernel, target, options).unwrap_or(Form::Strided),
         None => form(kernel, target),
     };
     if let Some((blocks, vector)) = codes16::choose(kernel, target, options) {
-        // The arithmetic is still chosen, for pointers that are not aligned.
-        return Schedule {
-            form: Form::Flat { vector },
-            table: Some(Table::Codes16 { blocks }),
-            compute,
-            index: index(kernel),
-            threads: codes16::THREADS,
-            traffic: traffic(kernel, target),
-            rounding: rounding(kernel, compute, options),
-        };
+        let (form, table) = (Form::Flat { vector }, Some(Table::Codes16 { blocks }));
+        return Pick { form, table, threads: codes16::THREADS, library: false };
     }
     let table = table(kernel, &form);
     let threads = threads(kernel, &form, target);
-    if table.is_some() {
+    Pick { form, table, threads, library: false }
+}
+
+/// The schedule for one kernel with what was picked for it: one of its [`candidates`].
+pub fn with(kernel: &Kernel, pick: Pick, target: &Target, options: &Options) -> Schedule {
+    let Pick { form, table, threads, library } = pick;
+    let (index, traffic) = (index(kernel), traffic(kernel, target));
+    if table == Some(Table::Codes8) {
         // The host rounds, and no arithmetic is left to choose.
-        return Schedule {
-            form,
-            table,
-            threads,
-            index: index(kernel),
-            traffic: traffic(kernel, target),
-            ..Schedule::default()
-        };
+        return Schedule { form, table, threads, index, traffic, ..Schedule::default() };
     }
-    Schedule {
-        form,
-        table,
-        compute,
-        index: index(kernel),
-        threads,
-        traffic: traffic(kernel, target),
-        rounding: rounding(kernel, compute, options),
-    }
+    // A table of 16-bit codes leaves the arithmetic to pointers that are not aligned.
+    let compute = compute(kernel);
+    let rounding = rounding(kernel, compute, options);
+    Schedule { form, table, compute, index, threads, traffic, rounding, library }
 }
 
 /// Threads of a block: 128 let the next block start soonest (measured on the H200: a copy of 64 MiB 34.3 µs, against 34.9 with 256 and 37

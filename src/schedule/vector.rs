@@ -17,6 +17,12 @@ pub fn flat(kernel: &Kernel, target: &Target, threads: u32) -> u32 {
     fill(kernel, target, threads, vector, VECTOR / 4 / narrowest)
 }
 
+/// The most elements of a flat kernel's vector.
+pub fn most(kernel: &Kernel) -> u32 {
+    let (narrowest, widest) = widths(kernel);
+    ((VECTOR / narrowest).max(1)).min((HELD / widest).max(1)) as u32
+}
+
 /// Bytes of the narrowest and of the widest element that moves.
 fn widths(kernel: &Kernel) -> (u64, u64) {
     let loads = kernel.loads.iter().filter(|l| !l.access.is_uniform(&kernel.domain)).map(|l| l.dtype);

@@ -5,10 +5,11 @@ use super::variants::{Change, needs_wide};
 use super::{Engine, EngineError, Entry, StageEntry, bounds};
 use crate::dim::Bindings;
 use crate::dtype::DType;
-use crate::emit::{ArgValue, EmitError, KernelSource, Launch};
+use crate::emit::{ArgValue, EmitError, KernelSource, Launch, Scratch};
 use crate::graph::NodeId;
 use crate::plan::{BufferId, IndexWidth, Place, Placement, Plan, Step, Storage};
 use crate::reference;
+use crate::runtime::libraries;
 use crate::runtime::{Arg, Buffer, Call, Function, Geometry, Graph, Stream};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -167,6 +168,19 @@ fn call_of(
 ) -> Result<Call, EngineError> {
     let kernel = &entry.kernel;
     bounds::check(&engine.0.plan, kernel, sizes)?;
+    if let (true, Some(product), [store]) = (kernel.schedule.library, &kernel.product, &kernel.stores[..])
+        && let Some(described) = libraries::of_kernel(kernel, sizes)
+    {
+        let mut operands = Vec::new();
+        for (factor, (_, access)) in product.factors().iter().zip(product.contraction.accesses()?) {
+            let offset = access.offset.eval_signed(sizes)? * factor.dtype.bytes().unwrap_or(1) as i64;
+            operands.push((factor.buffer, offset));
+        }
+        let to = store.access.offset.eval_signed(sizes)? * store.dtype.bytes().unwrap_or(1) as i64;
+        if let Some(call) = by_library(engine, &described, operands.into_iter(), (store.buffer, to), memory, shared)? {
+            return Ok(call);
+        }
+    }
     let launch = Ready {
         name: &kernel.name,
         source: &entry.source,
@@ -178,6 +192,32 @@ fn call_of(
         launch: entry.source.launch(kernel, sizes)?,
     };
     launch.call(engine, memory, shared)
+}
+
+/// A library's call, where there is one: from operands to a result, each a buffer and the bytes before its first element.
+fn by_library(
+    engine: &Engine,
+    product: &libraries::Product,
+    operands: impl Iterator<Item = (BufferId, i64)>,
+    to: (BufferId, i64),
+    memory: &[Option<Buffer>],
+    shared: &mut Shared,
+) -> Result<Option<Call>, EngineError> {
+    // The bounds checks have shown each first element to be inside.
+    let place = |(id, offset): (BufferId, i64)| -> Option<Buffer> {
+        let memory = memory[id.0 as usize].as_ref()?;
+        let start = u64::try_from(offset).ok()?;
+        memory.slice(start, memory.bytes().checked_sub(start)?).ok()
+    };
+    let (Some(operands), Some(to)) = (operands.map(place).collect::<Option<Vec<Buffer>>>(), place(to)) else {
+        return Ok(None);
+    };
+    if !libraries::found().iter().any(|(_, found)| *found) {
+        return Ok(None);
+    }
+    let needs = Scratch { partials: libraries::WORKSPACE, counters: 0 };
+    let [workspace, _] = shared.hold(&engine.0.device, needs)?;
+    Ok(product.call(&engine.0.device, &operands, &to, &workspace))
 }
 
 /// One stage of a routine with its arguments, in the form that the sizes allow.
@@ -207,6 +247,13 @@ fn call_of_stage(
 ) -> Result<Call, EngineError> {
     let stage = &entry.stage;
     bounds::check_stage(&engine.0.plan, stage, sizes)?;
+    let operands = stage.reads.iter().map(|read| (read.buffer, 0));
+    if let [write] = &stage.writes[..]
+        && let Some(product) = libraries::of_stage(stage, sizes)
+        && let Some(call) = by_library(engine, &product, operands, (write.buffer, 0), memory, shared)?
+    {
+        return Ok(call);
+    }
     let launch = Ready {
         name: &stage.name,
         source: &entry.source,

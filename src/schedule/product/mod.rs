@@ -1,30 +1,58 @@
 //! Chooses the tile of a kernel with a product.
 
 mod model;
+mod split;
 mod tiles;
 
-use super::vector;
+use super::{Options, vector};
+use crate::dim::{Bindings, Dim};
 use crate::plan::{Blocking, Contraction, Extent, Form, Kernel, Product, layout};
 use crate::target::Target;
 
 /// The form of a kernel with a product; `None` for one that no form computes.
-pub fn form(kernel: &Kernel, target: &Target) -> Option<Form> {
+pub fn form(kernel: &Kernel, target: &Target, options: &Options) -> Option<Form> {
     let product = kernel.product.as_deref()?;
-    let extent = product.contraction.extent().ok()?;
     if product.contraction.is_depthwise() {
         return Some(Form::Depthwise { vector: vector::columns(kernel, 8) });
     }
-    let tile = tiles::choose(kernel, product, &extent, target)?;
-    let most = columns_of(product, &extent, tile.n / tile.warps.1);
-    Some(Form::Product { blocking: tile, vector: vector::columns(kernel, most) })
+    let extent = extent(product, &options.sizes)?;
+    let whole = tiles::choose(kernel, product, &extent, target)?;
+    let blocking = split::choose(kernel, product, &extent, target, whole);
+    Some(with(kernel, product, &extent, blocking))
 }
 
-/// The tiles that a kernel's product may be cut into, and the µs that each is predicted to take.
-pub fn predictions(kernel: &Kernel, target: &Target) -> Vec<(Blocking, f64)> {
+/// Every form of a kernel with a product, and the µs that each is predicted to take, the fastest first.
+pub fn forms(kernel: &Kernel, target: &Target, options: &Options) -> Vec<(Form, f64)> {
     let Some(product) = kernel.product.as_deref() else { return Vec::new() };
-    let Ok(extent) = product.contraction.extent() else { return Vec::new() };
-    let tiles = tiles::candidates(product, target).into_iter();
-    tiles.map(|tile| (tile, model::time(kernel, product, &extent, &tile, target))).collect()
+    let Some(extent) = extent(product, &options.sizes) else { return Vec::new() };
+    let whole = tiles::candidates(product, target).into_iter();
+    let tiles = whole.flat_map(|tile| split::candidates(&extent, &tile, target));
+    let timed = tiles.map(|tile| {
+        let us = split::time(kernel, product, &extent, &tile, target);
+        (with(kernel, product, &extent, tile), us)
+    });
+    let mut timed: Vec<(Form, f64)> = timed.collect();
+    timed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    timed
+}
+
+/// The µs that a blocking of a kernel's product is predicted to take.
+pub fn time(kernel: &Kernel, blocking: &Blocking, target: &Target, sizes: &Bindings) -> Option<f64> {
+    let product = kernel.product.as_deref()?;
+    Some(split::time(kernel, product, &extent(product, sizes)?, blocking, target))
+}
+
+fn with(kernel: &Kernel, product: &Product, extent: &Extent, blocking: Blocking) -> Form {
+    let most = columns_of(product, extent, blocking.n / blocking.warps.1);
+    Form::Product { blocking, vector: vector::columns(kernel, most) }
+}
+
+/// The extent, with the sizes that are to be expected of its symbols.
+fn extent(product: &Product, sizes: &Bindings) -> Option<Extent> {
+    let Extent { batch, m, n, k } = product.contraction.extent().ok()?;
+    let expected = |d: &Dim| d.bind(sizes).unwrap_or_else(|_| d.clone());
+    let batch = batch.iter().map(expected).collect();
+    Some(Extent { batch, m: expected(&m), n: expected(&n), k: expected(&k) })
 }
 
 /// The most adjacent columns that a thread may take of a warp's tile.

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Puts products.json (as `pointweld --json bench --cases` printed it, measured or predicted) and peers_products.json into one Markdown table:
+python3 benches/table_products.py OUT"""
+import json
+import pathlib
+import sys
+
+out = pathlib.Path(sys.argv[1])
+ours = json.loads((out / "products.json").read_text())
+peers = json.loads((out / "peers_products.json").read_text()) if (out / "peers_products.json").exists() else []
+names = [n for n in ("cuBLASLt", "cuDNN", "torch eager", "torch.compile", "max-autotune") if any(p["peer"] == n for p in peers)]
+known = {(p["case"], p["peer"]): p["gpu_us"] for p in peers}
+
+
+def cells(values):
+    return " | ".join("" if v is None else f"{v:.0f}" if v >= 100 else f"{v:.1f}" for v in values)
+
+
+print("| case | roofline µs | predicted | measured | goal | " + " | ".join(names) + " |")
+print("|---" * (5 + len(names)) + "|")
+sums = {}
+for row in ours:
+    values = [row["least_us"], row["predicted_us"], row.get("gpu_us")]
+    theirs = [known.get((row["name"], name)) for name in names]
+    if group := row.get("group"):
+        total = sums.setdefault(group, [0, [0.0] * (3 + len(names))])
+        total[0] += row["count"]
+        # A sum with a part that is missing is none.
+        total[1] = [None if s is None or v is None else s + row["count"] * v for s, v in zip(total[1], values + theirs)]
+        if row.get("goal_us") is None:
+            continue
+    print(f"| {row['name']} | {cells(values)} | {row.get('goal_us') or ''} | {cells(theirs)} |")
+GOALS = {"f16, batch 32": 1700, "f16, batch 1": 230, "i8, batch 32": 950, "i8, batch 1": 180}
+for group, (count, values) in sums.items():
+    goal = next((us for name, us in GOALS.items() if group.endswith(name)), "")
+    print(f"| {group}, {count} layers | {cells(values[:3])} | {goal} | {cells(values[3:])} |")
+wrong = [row["name"] for row in ours if row.get("mismatches") or row.get("failure")]
+if wrong:
+    print("\nNot within their bounds: " + ", ".join(wrong))

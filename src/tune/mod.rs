@@ -1,0 +1,269 @@
+//! Measures what each kernel of a model may run as, and keeps the winners in a lock.
+//!
+//! A kernel's candidates are the schedules that the rules allow ([`schedule::candidates`]), the most promising by the model first. Of a
+//! welded kernel also: its product and the rest in kernels of their own. The clock is a GPU, or the model itself. What was measured is kept
+//! only if the PTX interpreter then proves the kernel as it would run: within its bounds, every code exact.
+
+mod measure;
+
+use crate::compile::{CompileError, Output, Request, Toolchain};
+use crate::compiler::{self, Compiler, Planned, without_product};
+use crate::dim::Bindings;
+use crate::emit;
+use crate::graph::Graph;
+use crate::lock::{self, Choice, Entry, Key, Lock};
+use crate::plan::{Kernel, Pick};
+use crate::prove::{self, Gpu, Interpreter, Proof};
+use crate::runtime::{Device, EngineError};
+use crate::schedule;
+use crate::target::Target;
+use measure::Stopwatch;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How much to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Schedules measured of each kernel.
+    pub candidates: usize,
+    /// Of the random data.
+    pub seed: u64,
+    /// How a winner is proved.
+    pub proof: prove::Options,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { candidates: 8, seed: 1, proof: prove::Options { samples: 1024, seed: 1 } }
+    }
+}
+
+/// What tells the time.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock<'a> {
+    Device(&'a Device),
+    /// The model by which schedules are chosen without a lock.
+    Model,
+}
+
+/// What was found of one kernel.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    pub kernel: String,
+    pub what: String,
+    pub tried: usize,
+    pub us: f64,
+    pub default_us: f64,
+    /// The choice in words.
+    pub choice: String,
+    /// Candidates that were faster and did not hold on the interpreter, each with what was wrong.
+    pub refused: Vec<String>,
+}
+
+/// A lock and how it came about.
+#[derive(Debug, Default)]
+pub struct Tuned {
+    pub lock: Lock,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    #[error(transparent)]
+    Compiler(#[from] compiler::Error),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Plans follow one another, each with the choices for the last one's kernels; a model that goes on growing new kernels after so many is
+/// left as it is.
+const ROUNDS: usize = 6;
+/// The share of the welded time that keeping apart has to save, for what one measurement differs from the next by.
+const WORTH: f64 = 0.98;
+
+/// The faster candidates of one kernel first.
+struct Found {
+    kernel: Kernel,
+    key: Key,
+    ranked: Vec<(Pick, f64)>,
+    default: (Pick, f64),
+    refused: Vec<String>,
+}
+
+/// Finds the best choice for each kernel of the model at these sizes. `progress` is told of every kernel.
+///
+/// # Errors
+/// If the model can't be planned, NVRTC is missing, or the GPU fails.
+pub fn tune(
+    clock: Clock,
+    compiler: &Compiler,
+    graph: &Graph,
+    sizes: &Bindings,
+    options: &Options,
+    progress: &mut dyn FnMut(&Row),
+) -> Result<Tuned, TuneError> {
+    let mut tuned = Tuned::default();
+    let compiler = compiler.clone().weld_by_prediction(false);
+    let target = compiler.target();
+    let stopwatch = match clock {
+        Clock::Device(device) => Some(Stopwatch::new(device, options.seed)?),
+        Clock::Model => None,
+    };
+    let measured_on = match clock {
+        Clock::Device(device) => Some(device.info().name.clone()),
+        Clock::Model => None,
+    };
+    let mut seen = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let planned = compiler.clone().lock(tuned.lock.clone()).plan(graph)?;
+        let fresh: Vec<&Kernel> = planned
+            .plan
+            .kernels()
+            .filter(|kernel| seen.insert(lock::key(kernel, target.arch, sizes)))
+            .collect();
+        if fresh.is_empty() {
+            // Parts of kernels that fusion then put together in other ways have entries that nothing asks for.
+            let keys: BTreeSet<Key> = planned.plan.kernels().map(|k| lock::key(k, target.arch, sizes)).collect();
+            tuned.lock.entries.retain(|key, entry| entry.choice == Choice::Apart || keys.contains(key));
+            break;
+        }
+        let cx = Round { compiler: &compiler, planned: &planned, target: &target, sizes, options, stopwatch: stopwatch.as_ref() };
+        let mut groups = Vec::new();
+        for kernel in fresh {
+            let mut group = vec![cx.find(kernel)?];
+            if let Some((alone, rest)) = without_product(kernel) {
+                group.extend([cx.find(&alone)?, cx.find(&rest)?]);
+            }
+            groups.push(group);
+        }
+        if let Some(stopwatch) = &stopwatch {
+            let all: Vec<&mut Found> = groups.iter_mut().flatten().collect();
+            all.into_par_iter().for_each(|found| cx.keep_what_holds(found, stopwatch.toolchain()));
+        }
+        for group in groups {
+            let mut add = |found: &Found, choice: Choice, us: f64, default_us: f64| {
+                let mut entry = Entry::new(&found.kernel, target.arch, sizes, choice, us, default_us);
+                entry.measured_on.clone_from(&measured_on);
+                let row = row(found, &entry);
+                progress(&row);
+                tuned.rows.push(row);
+                tuned.lock.entries.insert(found.key.clone(), entry);
+                seen.insert(found.key.clone());
+            };
+            let best = |found: &Found| found.ranked.first().cloned().unwrap_or(found.default.clone());
+            let (whole, parts) = (&group[0], &group[1..]);
+            let (pick, us) = best(whole);
+            let apart: f64 = parts.iter().map(|part| best(part).1).sum();
+            if !parts.is_empty() && apart < WORTH * us {
+                add(whole, Choice::Apart, apart, us);
+                for part in parts {
+                    let (pick, us) = best(part);
+                    add(part, Choice::Run(pick), us, part.default.1);
+                }
+            } else {
+                add(whole, Choice::Run(pick), us, whole.default.1);
+            }
+        }
+    }
+    Ok(tuned)
+}
+
+fn row(found: &Found, entry: &Entry) -> Row {
+    let choice = match &entry.choice {
+        Choice::Run(pick) if *pick == found.default.0 => "as chosen without a lock".into(),
+        Choice::Run(pick) if pick.library => "by a library".into(),
+        Choice::Run(Pick { form, table, threads, .. }) => {
+            let table = table.map_or(String::new(), |table| format!(" by {table:?}"));
+            format!("{form:?}{table}, {threads} threads")
+        }
+        Choice::Apart => "the product and the rest apart".into(),
+    };
+    Row {
+        kernel: found.kernel.name.clone(),
+        what: entry.kernel.clone(),
+        tried: found.ranked.len(),
+        us: entry.us,
+        default_us: entry.default_us,
+        choice,
+        refused: found.refused.clone(),
+    }
+}
+
+/// One plan's kernels at work.
+struct Round<'a> {
+    compiler: &'a Compiler,
+    planned: &'a Planned,
+    target: &'a Target,
+    sizes: &'a Bindings,
+    options: &'a Options,
+    stopwatch: Option<&'a Stopwatch<'a>>,
+}
+
+impl Round<'_> {
+    /// Times a kernel's candidates.
+    fn find(&self, kernel: &Kernel) -> Result<Found, TuneError> {
+        let options = self.compiler.schedule_options();
+        let mut picks = schedule::candidates(kernel, self.target, options);
+        picks.truncate(self.options.candidates.max(1));
+        let with = |pick: &Pick| {
+            let schedule = schedule::with(kernel, pick.clone(), self.target, options);
+            Kernel { schedule, ..kernel.clone() }
+        };
+        let kernels: Vec<Kernel> = picks.iter().map(with).collect();
+        let times: Vec<Option<f64>> = match self.stopwatch {
+            None => kernels.iter().map(|k| Some(schedule::predict(k, self.target, self.sizes))).collect(),
+            Some(stopwatch) => stopwatch.times(self.planned, &kernels, self.compiler.emit_options(), self.sizes)?,
+        };
+        let default = (picks[0].clone(), times[0].unwrap_or(f64::INFINITY));
+        let mut ranked: Vec<(Pick, f64)> =
+            picks.into_iter().zip(times).filter_map(|(pick, us)| Some((pick, us?))).collect();
+        // Equals stay in the order of the candidates: the compiler's own choice first.
+        ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let key = lock::key(kernel, self.target.arch, self.sizes);
+        Ok(Found { kernel: kernel.clone(), key, ranked, default, refused: Vec::new() })
+    }
+
+    /// Drops the candidates before the first that the interpreter proves.
+    fn keep_what_holds(&self, found: &mut Found, toolchain: &Toolchain) {
+        while let Some((pick, us)) = found.ranked.first().cloned() {
+            match self.prove(&found.kernel, &pick, toolchain) {
+                Ok(()) => return,
+                Err(why) => {
+                    found.refused.push(format!("{:?}, {us:.2} us: {why}", pick.form));
+                    found.ranked.remove(0);
+                }
+            }
+        }
+    }
+
+    fn prove(&self, kernel: &Kernel, pick: &Pick, toolchain: &Toolchain) -> Result<(), String> {
+        let schedule = schedule::with(kernel, pick.clone(), self.target, self.compiler.schedule_options());
+        let kernel = Kernel { schedule, ..kernel.clone() };
+        let source = emit::emit(&kernel, self.compiler.emit_options()).map_err(|e| e.to_string())?;
+        let arch = self.target.arch;
+        let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
+        let compiled = toolchain.compile(&request).map_err(|e| e.to_string())?;
+        let ptx = String::from_utf8_lossy(&compiled.bytes);
+        let interpreter = Interpreter::new(&ptx, &source.entry, Some(self.options.seed)).map_err(|e| e.to_string())?;
+        let table = emit::table_of(&kernel);
+        verdict(prove::prove(&kernel, &source, table.as_deref(), &interpreter, &self.options.proof))?;
+        let (true, Some(stopwatch)) = (pick.library, self.stopwatch) else { return Ok(()) };
+        // A library's kernels are on the GPU alone.
+        let request = Request { output: Output::Cubin, ..request };
+        let compiled = toolchain.compile(&request).map_err(|e| e.to_string())?;
+        let gpu = Gpu::new(stopwatch.device(), &compiled.bytes, arch);
+        verdict(prove::prove(&kernel, &source, table.as_deref(), &gpu, &self.options.proof))
+    }
+}
+
+/// What is wrong with a proof, if anything is.
+fn verdict(proof: Proof) -> Result<(), String> {
+    match (proof.holds(), proof.failure) {
+        (true, _) => Ok(()),
+        (false, Some(failure)) => Err(failure),
+        (false, None) => Err(format!("{} of {} codes differ from the exact ones", proof.mismatches, proof.codes)),
+    }
+}
