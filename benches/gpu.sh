@@ -94,7 +94,7 @@ fi
 # The products and convolutions of benches/products.json: roofline, prediction, measurement, goals and peers in one table. AUTOTUNE=1 also has
 # max-autotune, minutes a case.
 if [[ $parts == *" products "* ]]; then
-  "$pointweld" --json bench --weld --cases "$here/products.json" > "$out/products.json" || failed=1
+  "$pointweld" --json bench --cases "$here/products.json" > "$out/products.json" || failed=1
   if [ -z "${NO_PEERS:-}" ] && python3 -c 'import torch' 2> /dev/null; then
     python3 "$here/peers_products.py" "$here/products.json" "$out/peers_products.json" ${AUTOTUNE:+--autotune} > "$out/peers_products.log" 2>&1 \
       || tail -n 5 "$out/peers_products.log"
@@ -112,10 +112,10 @@ if [[ $parts == *" models "* ]]; then
     for batch in 1 32; do
       cold=$(mktemp -d)
       start=$(date +%s.%N)
-      POINTWELD_CACHE=$cold "$pointweld" compile "$model" --weld "${float[@]}" -j 2 -o "$cold/out" > /dev/null 2>&1 || true
+      POINTWELD_CACHE=$cold "$pointweld" compile "$model" "${float[@]}" -j 2 -o "$cold/out" > /dev/null 2>&1 || true
       seconds=$(python3 -c "import time; print(f'{time.time() - $start:.1f}')")
       rm -rf "$cold"
-      "$pointweld" --json bench "$model" --weld "${float[@]}" --batch $batch > "$out/one.json" 2> /dev/null || failed=1
+      "$pointweld" --json bench "$model" "${float[@]}" --batch $batch > "$out/one.json" 2> /dev/null || failed=1
       python3 - "$model" "$batch" "$seconds" "$out/one.json" >> "$out/models.md" << 'PYTHON'
 import json, pathlib, sys
 found = json.load(open(sys.argv[4]))
@@ -135,7 +135,7 @@ if [[ $parts == *" tune "* ]]; then
     float=(--float f16)
     case $model in *int8*) float=() ;; esac
     lock=$out/$(basename "$model" .onnx).lock.json
-    "$pointweld" tune "$model" --weld "${float[@]}" ${TUNE_DIMS:-} -o "$lock" > "$out/$(basename "$model" .onnx).tuned.txt" || failed=1
+    "$pointweld" tune "$model" "${float[@]}" ${TUNE_DIMS:-} -o "$lock" > "$out/$(basename "$model" .onnx).tuned.txt" || failed=1
     tail -n 1 "$out/$(basename "$model" .onnx).tuned.txt"
   done
 fi

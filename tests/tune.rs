@@ -18,7 +18,7 @@ fn graph(text: &str) -> Graph {
 }
 
 fn compiler() -> Compiler {
-    Compiler::new().weld(true)
+    Compiler::new()
 }
 
 fn by_model(graph: &Graph, sizes: &Bindings) -> Lock {
@@ -102,8 +102,21 @@ fn a_lock_takes_a_product_and_its_epilogue_apart() {
     assert!(cut.unwrap().to_string().contains("by the lock"), "{}", cut.unwrap());
     assert!(planned.locked.stale.is_empty(), "{:?}", planned.locked);
     // What the user asks for goes before it.
-    let forced = compiler.lock(lock).fuse("matmul", "y").plan(&graph);
+    let sum = cut.unwrap().to.clone();
+    let forced = compiler.lock(lock).fuse("matmul", &sum).plan(&graph);
     assert_eq!(forced.unwrap().plan.kernels().count(), 1);
+}
+
+#[test]
+fn blocks_share_out_long_sums_where_there_are_few_tiles() {
+    let split = |text: &str| {
+        let planned = compiler().plan(&graph(text)).unwrap();
+        let Form::Product { blocking, .. } = planned.plan.kernels().next().unwrap().schedule.form else { panic!() };
+        blocking.split
+    };
+    assert!(split("y = relu(matmul(a:f16[16,4096], transpose(b:f16[4096,4096])))") > 1);
+    assert_eq!(split("y = relu(matmul(a:f16[4096,4096], transpose(b:f16[4096,4096])))"), 1);
+    assert_eq!(split("y = relu(matmul(a:f16[16,64], transpose(b:f16[4096,64])))"), 1);
 }
 
 #[test]
@@ -127,16 +140,16 @@ fn the_command_writes_locks_and_others_read_them() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (one, two) = (path("one.lock.json"), path("two.lock.json"));
     for lock in [&one, &two] {
-        let run = pointweld(&["tune", model, "--weld", "--model", "-o", lock]);
+        let run = pointweld(&["tune", model, "--model", "-o", lock]);
         assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
     }
     let text = std::fs::read_to_string(&one).unwrap();
     assert_eq!(text, std::fs::read_to_string(&two).unwrap());
     assert!(!Lock::parse(text.as_bytes()).unwrap().entries.is_empty(), "{text}");
-    let run = pointweld(&["explain", model, "--weld", "--lock", &one]);
+    let run = pointweld(&["explain", model, "--lock", &one]);
     assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]), "{}", String::from_utf8_lossy(&run.stderr));
     // Without welding there are other kernels, which the warnings name.
-    let run = pointweld(&["explain", model, "--lock", &one]);
+    let run = pointweld(&["explain", model, "--no-weld", "--lock", &one]);
     let warnings = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(run.status.success() && warnings.contains("no kernel has the entry"), "{warnings}");
     std::fs::write(&two, "{}").unwrap();

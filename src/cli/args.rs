@@ -141,8 +141,11 @@ pub struct FusionArgs {
     /// Also store this intermediate value, from the very same kernel; may be repeated
     #[arg(long = "output", value_name = "NAME")]
     pub taps: Vec<String>,
-    /// Weld groups onto the convolutions and matrix products that they follow
+    /// Leave convolutions and matrix products in kernels of their own, instead of welding groups onto them
     #[arg(long)]
+    pub no_weld: bool,
+    /// Weld groups onto the convolutions and matrix products that they follow: the default
+    #[arg(long, hide = true, conflicts_with = "no_weld")]
     pub weld: bool,
     /// Compute the f32 convolutions and matrix products of the model, and what leads to them, in this type
     #[arg(long, value_enum, value_name = "TYPE")]

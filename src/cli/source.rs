@@ -55,7 +55,7 @@ pub fn compiler(args: &FusionArgs) -> Result<Compiler, Failure> {
         FloatArg::F16 => DType::F16,
         FloatArg::Bf16 => DType::BF16,
     });
-    compiler = compiler.weld(args.weld).float(float);
+    compiler = compiler.weld(!args.no_weld).float(float);
     for name in &args.keep_f32 {
         compiler = compiler.keep_f32(name);
     }

@@ -73,12 +73,12 @@ impl Default for Compiler {
 }
 
 impl Compiler {
-    /// For sm_90 unless [`Compiler::arch`] says otherwise, exact, with the user's cache, on all cores.
+    /// For sm_90 unless [`Compiler::arch`] says otherwise, exact, welded, with the user's cache, on all cores.
     pub fn new() -> Compiler {
         Compiler {
             archs: Vec::new(),
-            passes: passes::Options::default(),
-            fusion: fuse::Options::default(),
+            passes: passes::Options { weld: true, ..passes::Options::default() },
+            fusion: fuse::Options { weld: true, ..fuse::Options::default() },
             schedule: schedule::Options::default(),
             emit: emit::Options::default(),
             lock: Lock::default(),
@@ -127,7 +127,7 @@ impl Compiler {
         self
     }
 
-    /// Weld groups onto the convolutions and matrix products that they follow.
+    /// Whether to weld groups onto the convolutions and matrix products that they follow, where that takes less time: the default.
     pub fn weld(mut self, weld: bool) -> Compiler {
         self.passes.weld = weld;
         self.fusion.weld = weld;

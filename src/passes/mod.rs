@@ -22,7 +22,7 @@ mod transposes;
 mod views;
 mod work;
 
-pub use work::{Fired, Work};
+pub use work::{Fired, Refused, Work};
 
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
@@ -126,6 +126,8 @@ pub struct Report {
     pub settled: bool,
     /// Every rewrite, in the order in which they were made.
     pub fired: Vec<Fired>,
+    /// What a pass saw and left as it is.
+    pub refused: Vec<Refused>,
 }
 
 impl Report {
@@ -179,7 +181,7 @@ pub fn run(
 
 fn apply(graph: &mut Graph, pass: &Pass, options: &Options, report: &mut Report) -> Result<(), PassError> {
     let before = report.fired.len();
-    (pass.run)(&mut Work { graph, options, pass: pass.name, fired: &mut report.fired })?;
+    (pass.run)(&mut Work { graph, options, pass: pass.name, fired: &mut report.fired, refused: &mut report.refused })?;
     if report.fired.len() > before {
         // Rewrites leave what they replaced behind, so that one sweep serves all of them.
         dead_code::sweep(graph);

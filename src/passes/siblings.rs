@@ -51,9 +51,14 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
         }
     }
     for ((_, conv, pad), family) in families.into_iter().filter(|(_, family)| family.len() > 1) {
-        let mut chains: Vec<Chain> = family.into_iter().filter_map(|id| chain(work.graph, id)).collect();
-        if chains.len() > 1 && cut_alike(work.graph, &mut chains) {
-            merge(work, &conv, pad, &chains);
+        let mut chains: Vec<Chain> = family.iter().filter_map(|id| chain(work.graph, *id)).collect();
+        if chains.len() < 2 {
+            work.refuse("their weights are not constant, or their filters no multiples of 16", &family);
+            continue;
+        }
+        match cut_alike(work.graph, &mut chains) {
+            Ok(()) => merge(work, &conv, pad, &chains),
+            Err(why) => work.refuse(why, &family),
         }
     }
     Ok(())
@@ -85,25 +90,26 @@ fn chain(graph: &Graph, conv: NodeId) -> Option<Chain> {
     Some(Chain { conv, weights, channels, links })
 }
 
-/// Cuts the chains where they begin to differ; false if what they then end in can't be read as a slice.
-fn cut_alike(graph: &Graph, chains: &mut [Chain]) -> bool {
+/// Cuts the chains where they begin to differ; an error if what they then end in can't be read as a slice.
+fn cut_alike(graph: &Graph, chains: &mut [Chain]) -> Result<(), &'static str> {
     let types = |c: &Chain| (c.weights.dtype(), c.weights.sizes()[1..].to_vec());
     if chains.iter().any(|c| types(c) != types(&chains[0])) {
-        return false;
+        return Err("their weights are of different types");
     }
     let key = |l: &Link| (l.op, l.slot, l.constants.iter().map(Tensor::dtype).collect::<Vec<_>>());
     let shortest = chains.iter().map(|c| c.links.len()).min().unwrap_or(0);
     let alike = (0..shortest).take_while(|i| chains.iter().all(|c| key(&c.links[*i]) == key(&chains[0].links[*i])));
     let alike = alike.count();
     chains.iter_mut().for_each(|c| c.links.truncate(alike));
-    chains.iter().all(|c| {
+    let slices = chains.iter().all(|c| {
         let end = end(c);
         let users = graph.users(end.node);
         let convolves = |(_, user, slot): &(u32, NodeId, u32)| {
             *slot == 0 && matches!(graph.node(*user).kind, Kind::Anchor(Anchor::ConvLast { .. }))
         };
         graph.use_count(end) == users.len() && users.iter().all(convolves)
-    })
+    });
+    if slices { Ok(()) } else { Err("a result of theirs is read by more than convolutions, and would be copied out of a wider one") }
 }
 
 fn end(chain: &Chain) -> Value {

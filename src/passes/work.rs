@@ -16,12 +16,22 @@ pub struct Fired {
     pub nodes: Vec<String>,
 }
 
+/// A rewrite that was considered and not made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    pub pass: &'static str,
+    pub why: &'static str,
+    /// The nodes that it was about, by their labels.
+    pub nodes: Vec<String>,
+}
+
 /// A pass at work on a graph.
 pub struct Work<'a> {
     pub(super) graph: &'a mut Graph,
     pub(super) options: &'a Options,
     pub(super) pass: &'static str,
     pub(super) fired: &'a mut Vec<Fired>,
+    pub(super) refused: &'a mut Vec<Refused>,
 }
 
 impl Work<'_> {
@@ -40,6 +50,15 @@ impl Work<'_> {
     pub(super) fn note(&mut self, rule: &'static str, nodes: &[NodeId]) {
         let nodes = nodes.iter().map(|id| self.graph.node(*id).label().to_string()).collect();
         self.fired.push(Fired { pass: self.pass, rule, nodes });
+    }
+
+    /// Writes down, once, why `nodes` stay as they are.
+    pub(super) fn refuse(&mut self, why: &'static str, nodes: &[NodeId]) {
+        let nodes = nodes.iter().map(|id| self.graph.node(*id).label().to_string()).collect();
+        let refused = Refused { pass: self.pass, why, nodes };
+        if !self.refused.contains(&refused) {
+            self.refused.push(refused);
+        }
     }
 
     /// The op of a node that is pointwise and whose result something uses.

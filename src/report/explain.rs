@@ -26,6 +26,8 @@ pub struct Explanation {
     pub routines: Vec<RoutineRow>,
     pub host: Vec<HostRow>,
     pub decisions: Vec<Decision>,
+    /// What the passes saw and left as it is: convolutions of one input that stay apart.
+    pub refused: Vec<passes::Refused>,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +133,7 @@ pub fn explain(
         routines: plan.routines().map(|routine| routine_row(plan, routine, &sizes)).collect(),
         host: plan.steps.iter().filter_map(host_row).collect(),
         decisions: plan.decisions.clone(),
+        refused: passes.refused.clone(),
         sizes,
     }
 }
@@ -166,6 +169,7 @@ impl Explanation {
             d.from == node || d.to == node || inside
         };
         self.decisions.retain(holds);
+        self.refused.retain(|refused| refused.nodes.iter().any(|n| n == node));
         let alone = !self.routines.is_empty() || !self.host.is_empty();
         (alone || !self.kernels.is_empty() || !self.decisions.is_empty()).then_some(self)
     }
@@ -252,6 +256,13 @@ impl fmt::Display for Explanation {
             for (why, n) in cuts {
                 writeln!(f, "  {n:5}  {why}")?;
             }
+        }
+        if !self.refused.is_empty() {
+            writeln!(f, "\nleft as they are by the passes")?;
+        }
+        for passes::Refused { pass, why, nodes } in &self.refused {
+            let nodes: Vec<String> = nodes.iter().map(|node| crate::name::Shown(node).to_string()).collect();
+            writeln!(f, "  {pass}: {}: {why}", nodes.join(", "))?;
         }
         writeln!(f, "\nedges")?;
         for d in &self.decisions {
