@@ -156,7 +156,8 @@ fn class(kernel: &Kernel, sizes: &Bindings) -> Bindings {
 
 /// The kernel without names, places and values.
 fn normal(kernel: &Kernel) -> Kernel {
-    let mut kernel = Kernel { name: String::new(), origin: Vec::new(), schedule: Schedule::default(), ..kernel.clone() };
+    let mut kernel =
+        Kernel { name: String::new(), origin: Vec::new(), schedule: Schedule::default(), ..kernel.clone() };
     let mut seen: Vec<BufferId> = Vec::new();
     let mut number = |id: BufferId| {
         let at = seen.iter().position(|other| *other == id).unwrap_or_else(|| {
@@ -216,7 +217,8 @@ pub fn what(kernel: &Kernel) -> String {
         let depth = product.contraction.depth().map_or("?".into(), |d| d.to_string());
         text = format!("{kind} {types} of {depth} terms, ");
     }
-    let ops: Vec<&str> = kernel.body.iter().filter(|s| s.op.row().types != TypeRule::Convert).map(|s| s.op.name()).collect();
+    let ops: Vec<&str> =
+        kernel.body.iter().filter(|s| s.op.row().types != TypeRule::Convert).map(|s| s.op.name()).collect();
     let ops = if ops.is_empty() { "copy".to_owned() } else { ops.join(" ") };
     let domain: Vec<String> = kernel.domain.iter().map(ToString::to_string).collect();
     let mut types: Vec<String> = kernel.stores.iter().map(|s| s.dtype.to_string()).collect();

@@ -97,8 +97,13 @@ fn a_lock_takes_a_product_and_its_epilogue_apart() {
     let planned = compiler.clone().lock(lock.clone()).plan(&graph).unwrap();
     let kernels: Vec<&Kernel> = planned.plan.kernels().collect();
     assert_eq!(kernels.len(), 2, "{}", planned.plan);
-    assert!(kernels[0].product.is_some() && kernels[0].body.is_empty() && kernels[1].product.is_none(), "{}", planned.plan);
-    let cut = planned.plan.decisions.iter().find(|d| matches!(&d.verdict, Verdict::Cut { reason: Reason::Cost { .. } }));
+    assert!(
+        kernels[0].product.is_some() && kernels[0].body.is_empty() && kernels[1].product.is_none(),
+        "{}",
+        planned.plan
+    );
+    let cut =
+        planned.plan.decisions.iter().find(|d| matches!(&d.verdict, Verdict::Cut { reason: Reason::Cost { .. } }));
     assert!(cut.unwrap().to_string().contains("by the lock"), "{}", cut.unwrap());
     assert!(planned.locked.stale.is_empty(), "{:?}", planned.locked);
     // What the user asks for goes before it.
@@ -147,7 +152,12 @@ fn the_command_writes_locks_and_others_read_them() {
     assert_eq!(text, std::fs::read_to_string(&two).unwrap());
     assert!(!Lock::parse(text.as_bytes()).unwrap().entries.is_empty(), "{text}");
     let run = pointweld(&["explain", model, "--lock", &one]);
-    assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(
+        (run.status.code(), run.stderr.as_slice()),
+        (Some(0), &b""[..]),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
     // Without welding there are other kernels, which the warnings name.
     let run = pointweld(&["explain", model, "--no-weld", "--lock", &one]);
     let warnings = String::from_utf8_lossy(&run.stderr).into_owned();
@@ -176,7 +186,8 @@ fn all_hold(text: &str, arch: Arch) {
             let kernel = Kernel { schedule, ..kernel.clone() };
             // A form that does not fit has no text, and is no candidate any more.
             let Ok(source) = emit::emit(&kernel, &emit::Options::default()) else { continue };
-            let request = Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
+            let request =
+                Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
             let compiled = toolchain.compile(&request).unwrap_or_else(|e| panic!("{e}"));
             let machine = Interpreter::new(&String::from_utf8_lossy(&compiled.bytes), &source.entry, Some(5)).unwrap();
             let table = emit::table_of(&kernel);

@@ -91,12 +91,7 @@ pub(crate) fn protocol(bytes: u64) -> (usize, usize) {
 }
 
 /// µs of one run: the median of so many replays of a graph of `runs` runs that go round the sessions.
-pub(crate) fn replay(
-    device: &Device,
-    sessions: &[Session],
-    runs: usize,
-    replays: usize,
-) -> Result<f64, EngineError> {
+pub(crate) fn replay(device: &Device, sessions: &[Session], runs: usize, replays: usize) -> Result<f64, EngineError> {
     let calls: Vec<Call> = (0..runs).flat_map(|i| sessions[i % sessions.len()].calls().cloned()).collect();
     let stream = device.stream()?;
     // A first run each, outside the graph: it reports what a session can't run, and loads the code.

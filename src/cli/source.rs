@@ -96,7 +96,11 @@ fn told(path: &Path, locked: &Locked) {
         output::warn(format!("{}: {what}", path.display()));
     }
     if !missing.is_empty() {
-        output::warn(format!("{} has no entry for {}; `pointweld tune` writes them", path.display(), missing.join(", ")));
+        output::warn(format!(
+            "{} has no entry for {}; `pointweld tune` writes them",
+            path.display(),
+            missing.join(", ")
+        ));
     }
     if !(stale.is_empty() && missing.is_empty()) {
         output::warn(format!("{}: {} kernels run as it says", path.display(), used.len()));

@@ -59,7 +59,9 @@ impl Locked {
         let arch = compiler.target().arch;
         // What was taken apart is no kernel any more.
         let apart = plan.decisions.iter().filter(|d| matches!(d.verdict, Verdict::Cut { .. }));
-        let mut left = apart.filter(|d| fusion.apart.iter().any(|a| (a.producer, a.consumer) == (d.producer.node, d.consumer))).count();
+        let mut left = apart
+            .filter(|d| fusion.apart.iter().any(|a| (a.producer, a.consumer) == (d.producer.node, d.consumer)))
+            .count();
         for (key, entry) in lock.entries.iter().filter(|(key, entry)| entry.arch == arch && !self.met.contains(key)) {
             if entry.choice == Choice::Apart && left > 0 {
                 left -= 1;

@@ -71,7 +71,8 @@ fn edges(graph: &Graph, plan: &Plan, kernel: &Kernel) -> Vec<(NodeId, NodeId)> {
 /// Whether the user asked for the kernel to be one.
 fn is_forced(kernel: &Kernel, fusion: &fuse::Options) -> bool {
     let product = kernel.product.iter().map(|product| product.name.as_str());
-    let names = kernel.origin.iter().map(|origin| origin.name.as_str()).chain(kernel.body.iter().map(|s| s.name.as_str()));
+    let names =
+        kernel.origin.iter().map(|origin| origin.name.as_str()).chain(kernel.body.iter().map(|s| s.name.as_str()));
     let names: Vec<&str> = names.chain(product).collect();
     fusion.fuse.iter().any(|(a, b)| names.contains(&a.as_str()) && names.contains(&b.as_str()))
 }

@@ -54,7 +54,8 @@ pub(super) fn conv(builder: &mut Builder, operands: &[Operand]) -> Result<Value,
         let room = size.add(&Dim::from(2 * pad))?.sub(&Dim::from(*kernel))?;
         room.floor_div(&Dim::from(stride))?.add(&Dim::ONE)
     };
-    let spatial: Vec<Dim> = spatial.iter().zip(&kernel).map(output).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    let spatial: Vec<Dim> =
+        spatial.iter().zip(&kernel).map(output).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     if spatial.iter().any(|d| d.known().is_some_and(|n| n < 1)) {
         return Err(misfit());
     }

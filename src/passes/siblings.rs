@@ -109,7 +109,11 @@ fn cut_alike(graph: &Graph, chains: &mut [Chain]) -> Result<(), &'static str> {
         };
         graph.use_count(end) == users.len() && users.iter().all(convolves)
     });
-    if slices { Ok(()) } else { Err("a result of theirs is read by more than convolutions, and would be copied out of a wider one") }
+    if slices {
+        Ok(())
+    } else {
+        Err("a result of theirs is read by more than convolutions, and would be copied out of a wider one")
+    }
 }
 
 fn end(chain: &Chain) -> Value {

@@ -64,7 +64,11 @@ pub(super) type Run = Arc<dyn Fn(&Stream) -> Result<(), DeviceError> + Send + Sy
 enum What {
     Kernel(Kernel),
     /// Kernels of a library, whose arguments are the library's business.
-    Library { device: Device, name: &'static str, run: Run },
+    Library {
+        device: Device,
+        name: &'static str,
+        run: Run,
+    },
 }
 
 #[derive(Clone)]

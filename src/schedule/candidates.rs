@@ -45,7 +45,9 @@ pub fn candidates(kernel: &Kernel, target: &Target, options: &Options) -> Vec<Pi
             };
             for rows in [1, 2, 4, 8].into_iter().filter(whole) {
                 all.extend(sized(Form::Rows { vector, rows }, table));
-                all.extend((vector > 1).then(|| sized(Form::Rows { vector: vector / 2, rows }, table)).into_iter().flatten());
+                all.extend(
+                    (vector > 1).then(|| sized(Form::Rows { vector: vector / 2, rows }, table)).into_iter().flatten(),
+                );
             }
         }
         (Form::Transposed { .. } | Form::Strided, _) => {}

@@ -50,7 +50,12 @@ fn fits(kernel: &Kernel, target: &Target) -> bool {
 /// The look-up, where the kernel can be looked up at all.
 pub fn pick(kernel: &Kernel, target: &Target) -> Option<Pick> {
     let table = Some(Table::Codes16 { blocks: target.part.sms });
-    fits(kernel, target).then_some(Pick { form: Form::Flat { vector: VECTOR }, table, threads: THREADS, library: false })
+    fits(kernel, target).then_some(Pick {
+        form: Form::Flat { vector: VECTOR },
+        table,
+        threads: THREADS,
+        library: false,
+    })
 }
 
 /// Clocks of one multiprocessor that the arithmetic of an element takes: those of its busiest pipe.

@@ -84,6 +84,9 @@ const ROUNDS: usize = 6;
 /// The share of the welded time that keeping apart has to save, for what one measurement differs from the next by.
 const WORTH: f64 = 0.98;
 
+/// The share of the welded time that the parts are predicted to take beyond which they are not measured.
+const HOPELESS: f64 = 1.25;
+
 /// The faster candidates of one kernel first.
 struct Found {
     kernel: Kernel,
@@ -91,6 +94,8 @@ struct Found {
     ranked: Vec<(Pick, f64)>,
     default: (Pick, f64),
     refused: Vec<String>,
+    /// Whether the fastest that is left holds on the interpreter.
+    proved: bool,
 }
 
 /// Finds the best choice for each kernel of the model at these sizes. `progress` is told of every kernel.
@@ -119,29 +124,34 @@ pub fn tune(
     let mut seen = BTreeSet::new();
     for _ in 0..ROUNDS {
         let planned = compiler.clone().lock(tuned.lock.clone()).plan(graph)?;
-        let fresh: Vec<&Kernel> = planned
-            .plan
-            .kernels()
-            .filter(|kernel| seen.insert(lock::key(kernel, target.arch, sizes)))
-            .collect();
+        let fresh: Vec<&Kernel> =
+            planned.plan.kernels().filter(|kernel| seen.insert(lock::key(kernel, target.arch, sizes))).collect();
         if fresh.is_empty() {
             // Parts of kernels that fusion then put together in other ways have entries that nothing asks for.
             let keys: BTreeSet<Key> = planned.plan.kernels().map(|k| lock::key(k, target.arch, sizes)).collect();
             tuned.lock.entries.retain(|key, entry| entry.choice == Choice::Apart || keys.contains(key));
             break;
         }
-        let cx = Round { compiler: &compiler, planned: &planned, target: &target, sizes, options, stopwatch: stopwatch.as_ref() };
+        let cx = Round {
+            compiler: &compiler,
+            planned: &planned,
+            target: &target,
+            sizes,
+            options,
+            stopwatch: stopwatch.as_ref(),
+        };
         let mut groups = Vec::new();
         for kernel in fresh {
             let mut group = vec![cx.find(kernel)?];
-            if let Some((alone, rest)) = without_product(kernel) {
+            if let Some((alone, rest)) = without_product(kernel)
+                && cx.predicted(&alone) + cx.predicted(&rest) < HOPELESS * cx.predicted(kernel)
+            {
                 group.extend([cx.find(&alone)?, cx.find(&rest)?]);
             }
             groups.push(group);
         }
         if let Some(stopwatch) = &stopwatch {
-            let all: Vec<&mut Found> = groups.iter_mut().flatten().collect();
-            all.into_par_iter().for_each(|found| cx.keep_what_holds(found, stopwatch.toolchain()));
+            groups.par_iter_mut().for_each(|group| cx.keep_what_holds(group, stopwatch.toolchain()));
         }
         for group in groups {
             let mut add = |found: &Found, choice: Choice, us: f64, default_us: f64| {
@@ -150,25 +160,39 @@ pub fn tune(
                 let row = row(found, &entry);
                 progress(&row);
                 tuned.rows.push(row);
-                tuned.lock.entries.insert(found.key.clone(), entry);
+                // What nothing proved is not kept.
+                if !found.ranked.is_empty() {
+                    tuned.lock.entries.insert(found.key.clone(), entry);
+                }
                 seen.insert(found.key.clone());
             };
-            let best = |found: &Found| found.ranked.first().cloned().unwrap_or(found.default.clone());
             let (whole, parts) = (&group[0], &group[1..]);
-            let (pick, us) = best(whole);
-            let apart: f64 = parts.iter().map(|part| best(part).1).sum();
-            if !parts.is_empty() && apart < WORTH * us {
-                add(whole, Choice::Apart, apart, us);
+            if is_apart(&group) {
+                add(whole, Choice::Apart, parts.iter().map(|part| part.best().1).sum(), whole.best().1);
                 for part in parts {
-                    let (pick, us) = best(part);
+                    let (pick, us) = part.best();
                     add(part, Choice::Run(pick), us, part.default.1);
                 }
             } else {
+                let (pick, us) = whole.best();
                 add(whole, Choice::Run(pick), us, whole.default.1);
             }
         }
     }
     Ok(tuned)
+}
+
+/// Whether the parts of a kernel, which follow it, take less time than itself.
+fn is_apart(group: &[Found]) -> bool {
+    let [whole, parts @ ..] = group else { return false };
+    !parts.is_empty() && parts.iter().map(|part| part.best().1).sum::<f64>() < WORTH * whole.best().1
+}
+
+impl Found {
+    /// What is left fastest; the compiler's own choice if nothing is.
+    fn best(&self) -> (Pick, f64) {
+        self.ranked.first().unwrap_or(&self.default).clone()
+    }
 }
 
 fn row(found: &Found, entry: &Entry) -> Row {
@@ -223,11 +247,36 @@ impl Round<'_> {
         // Equals stay in the order of the candidates: the compiler's own choice first.
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
         let key = lock::key(kernel, self.target.arch, self.sizes);
-        Ok(Found { kernel: kernel.clone(), key, ranked, default, refused: Vec::new() })
+        Ok(Found { kernel: kernel.clone(), key, ranked, default, refused: Vec::new(), proved: false })
+    }
+
+    /// µs of the compiler's own choice by the model.
+    fn predicted(&self, kernel: &Kernel) -> f64 {
+        let schedule = schedule::choose(kernel, self.target, self.compiler.schedule_options());
+        schedule::predict(&Kernel { schedule, ..kernel.clone() }, self.target, self.sizes)
+    }
+
+    /// Drops candidates until what is chosen of a kernel and its parts is what the interpreter proves.
+    fn keep_what_holds(&self, group: &mut [Found], toolchain: &Toolchain) {
+        loop {
+            let apart = is_apart(group);
+            let (whole, parts) = group.split_at_mut(1);
+            for found in if apart { parts } else { whole } {
+                self.drop_what_fails(found, toolchain);
+            }
+            // Without its fastest candidates a kernel may lose to its parts, or the other way round.
+            if is_apart(group) == apart {
+                return;
+            }
+        }
     }
 
     /// Drops the candidates before the first that the interpreter proves.
-    fn keep_what_holds(&self, found: &mut Found, toolchain: &Toolchain) {
+    fn drop_what_fails(&self, found: &mut Found, toolchain: &Toolchain) {
+        if found.proved {
+            return;
+        }
+        found.proved = true;
         while let Some((pick, us)) = found.ranked.first().cloned() {
             match self.prove(&found.kernel, &pick, toolchain) {
                 Ok(()) => return,

@@ -54,7 +54,11 @@ pub fn run(cases: &[Case], args: &BenchArgs, json: bool) -> Result<(), Failure> 
         let Row { name, count, group, goal_us, kernels, least_us, predicted_us, form } = row;
         let times = if *count > 1 { format!("{count} x ") } else { String::new() };
         let form = form.join(" ");
-        writeln!(out, "{least_us:>11.2} {predicted_us:>13.2} {:>8} {kernels:>8}  {times}{name}  {form}", goal(*goal_us))?;
+        writeln!(
+            out,
+            "{least_us:>11.2} {predicted_us:>13.2} {:>8} {kernels:>8}  {times}{name}  {form}",
+            goal(*goal_us)
+        )?;
         if let Some(group) = group {
             let sum = groups.entry(group).or_default();
             *sum = (sum.0 + f64::from(*count) * least_us, sum.1 + f64::from(*count) * predicted_us, sum.2 + count);

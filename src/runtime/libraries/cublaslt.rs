@@ -120,7 +120,8 @@ pub fn call(device: &Device, matmul: &Matmul, operands: &[Buffer], to: &Buffer, 
         DType::I8 => (Type::CUDA_R_8I, Type::CUDA_R_32I, Compute::CUBLAS_COMPUTE_32I, Type::CUDA_R_32I),
         _ => return None,
     };
-    let layout = |kind, rows: u64, columns: u64, step: i64| result::create_matrix_layout(kind, rows, columns, step).ok();
+    let layout =
+        |kind, rows: u64, columns: u64, step: i64| result::create_matrix_layout(kind, rows, columns, step).ok();
     // Rows of b adjacent: to the library columns of an n by k matrix. Columns adjacent: a k by n matrix, to be transposed.
     let left = if b_rows { layout(element, n, k, b_step)? } else { layout(element, k, n, b_step)? };
     let Some(right) = (if a_rows { layout(element, k, m, a_step) } else { layout(element, m, k, a_step) }) else {
@@ -150,8 +151,10 @@ pub fn call(device: &Device, matmul: &Matmul, operands: &[Buffer], to: &Buffer, 
                 (Of::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, Of::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET);
             // SAFETY: the layout is live, and the values are of the attributes' types and outlive the calls.
             unsafe {
-                result::set_matrix_layout_attribute(layout, counted, (&raw const count).cast(), size_of::<i32>()).ok()?;
-                result::set_matrix_layout_attribute(layout, stepped, (&raw const step).cast(), size_of::<i64>()).ok()?;
+                result::set_matrix_layout_attribute(layout, counted, (&raw const count).cast(), size_of::<i32>())
+                    .ok()?;
+                result::set_matrix_layout_attribute(layout, stepped, (&raw const step).cast(), size_of::<i64>())
+                    .ok()?;
             }
         }
     }
@@ -175,10 +178,12 @@ impl Prepared {
         let which = sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
         // SAFETY: all descriptors are live, and the value is of the attribute's type and outlives the call.
         let found = unsafe {
-            result::set_matmul_pref_attribute(wish, which, (&raw const room).cast(), size_of::<usize>()).and_then(|()| {
-                let Prepared { handle, desc, left, right, to, .. } = self;
-                result::get_matmul_algo_heuristic(handle.0, *desc, *left, *right, *to, *to, wish)
-            })
+            result::set_matmul_pref_attribute(wish, which, (&raw const room).cast(), size_of::<usize>()).and_then(
+                |()| {
+                    let Prepared { handle, desc, left, right, to, .. } = self;
+                    result::get_matmul_algo_heuristic(handle.0, *desc, *left, *right, *to, *to, wish)
+                },
+            )
         };
         // SAFETY: it was created above and is destroyed once.
         let _ = unsafe { result::destroy_matmul_pref(wish) };

@@ -125,7 +125,8 @@ pub fn call(
     device.bind().ok()?;
     let null = std::ptr::null_mut;
     let how = How::Transposed(sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1);
-    let mut prepared = Prepared { handle, x: null(), y: null(), bias: null(), w: null().cast(), conv: null().cast(), how };
+    let mut prepared =
+        Prepared { handle, x: null(), y: null(), bias: null(), w: null().cast(), conv: null().cast(), how };
     prepared.describe(convolution).ok()?;
     prepared.how = prepared.choose(convolution.transposed)?;
     let (operands, to, workspace) = (operands.to_vec(), to.clone(), workspace.clone());
@@ -206,7 +207,8 @@ impl Prepared {
             let room = unsafe { result::get_convolution_backward_data_workspace_size(*handle, w, x, conv, y, way) };
             return room.ok().filter(|room| *room as u64 <= WORKSPACE).map(|_| How::Transposed(way));
         }
-        let (mut count, mut found) = (0, [const { std::mem::MaybeUninit::<sys::cudnnConvolutionFwdAlgoPerf_t>::uninit() }; 8]);
+        let (mut count, mut found) =
+            (0, [const { std::mem::MaybeUninit::<sys::cudnnConvolutionFwdAlgoPerf_t>::uninit() }; 8]);
         // SAFETY: the handle and all descriptors are live, and there is room for as many results as are asked for.
         unsafe {
             result::get_convolution_forward_algorithm(*handle, x, w, conv, y, 8, &mut count, found.as_mut_ptr().cast())
@@ -226,7 +228,8 @@ impl Prepared {
         let (one, zero) = (1.0f32, 0.0f32);
         let (one, zero): (*const c_void, *const c_void) = ((&raw const one).cast(), (&raw const zero).cast());
         let address = |buffer: &Buffer| buffer.pointer() as *mut c_void;
-        let (from, weights, result_at, room) = (address(&operands[0]), address(&operands[1]), address(to), WORKSPACE as usize);
+        let (from, weights, result_at, room) =
+            (address(&operands[0]), address(&operands[1]), address(to), WORKSPACE as usize);
         let space = address(workspace);
         let Prepared { x, y, w, conv, .. } = *self;
         // SAFETY: handle, descriptors, stream and buffers are live; the descriptors were made of the sizes that the engine has checked
@@ -234,9 +237,9 @@ impl Prepared {
         unsafe {
             result::set_stream(*handle, stream.raw().cast())?;
             match self.how {
-                How::Forward(way) => {
-                    result::convolution_forward(*handle, one, x, from, w, weights, conv, way, space, room, zero, y, result_at)
-                }
+                How::Forward(way) => result::convolution_forward(
+                    *handle, one, x, from, w, weights, conv, way, space, room, zero, y, result_at,
+                ),
                 How::Transposed(way) => result::convolution_backward_data(
                     *handle, one, w, weights, x, from, conv, way, space, room, zero, y, result_at,
                 ),

@@ -88,7 +88,9 @@ fn matmul(
         for (count, stride) in outer.iter().zip(&strides).rev().filter(|(count, _)| **count != 1) {
             match found {
                 None => found = Some((*stride, *count)),
-                Some((first, many)) if *stride == first.checked_mul(many as i64)? => found = Some((first, many * count)),
+                Some((first, many)) if *stride == first.checked_mul(many as i64)? => {
+                    found = Some((first, many * count))
+                }
                 Some(_) => return None,
             }
         }

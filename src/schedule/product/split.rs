@@ -40,7 +40,8 @@ pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Bloc
         return model::time(kernel, product, extent, &whole, target);
     }
     let split = f64::from(blocking.split);
-    let share = extent.k.known().map_or(extent.k.clone(), |k| Dim::from((k as u64).div_ceil(blocking.split.into()) as usize));
+    let share =
+        extent.k.known().map_or(extent.k.clone(), |k| Dim::from((k as u64).div_ceil(blocking.split.into()) as usize));
     // As many products with shorter sums, side by side.
     let mut apart = Extent { k: share, ..extent.clone() };
     apart.batch.push(Dim::from(blocking.split as usize));
