@@ -59,7 +59,8 @@ pub(super) fn conv(builder: &mut Builder, operands: &[Operand]) -> Result<Value,
     if spatial.iter().any(|d| d.known().is_some_and(|n| n < 1)) {
         return Err(misfit());
     }
-    let shape = Shape([&[images.clone()], &spatial[..], &[filters.clone()]].concat());
+    let shape = std::iter::once(images).chain(&spatial).chain([filters]).cloned().collect::<Vec<_>>();
+    let shape = Shape(shape);
     let rank = kernel.len();
     let conv = Conv {
         kernel,

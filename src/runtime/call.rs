@@ -62,7 +62,7 @@ pub(super) type Run = Arc<dyn Fn(&Stream) -> Result<(), DeviceError> + Send + Sy
 
 #[derive(Clone)]
 enum What {
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     /// Kernels of a library, whose arguments are the library's business.
     Library {
         device: Device,
@@ -108,7 +108,8 @@ impl Call {
                 Arg::F32(value) => u64::from(value.to_bits()),
             });
         }
-        Ok(Call(What::Kernel(Kernel { function: function.clone(), geometry, words, _buffers: buffers })))
+        let kernel = Kernel { function: function.clone(), geometry, words, _buffers: buffers };
+        Ok(Call(What::Kernel(Box::new(kernel))))
     }
 
     /// What a library does on a GPU; it keeps the buffers that it uses.
@@ -201,7 +202,8 @@ impl Kernel {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            What::Kernel(Kernel { function, geometry, words, .. }) => {
+            What::Kernel(kernel) => {
+                let Kernel { function, geometry, words, .. } = &**kernel;
                 write!(f, "{function:?}{:?}x{:?}{words:x?}", geometry.grid, geometry.block)
             }
             What::Library { name, .. } => f.write_str(name),
