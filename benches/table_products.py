@@ -12,11 +12,12 @@ names = [n for n in ("cuBLASLt", "cuDNN", "torch eager", "torch.compile", "max-a
 known = {(p["case"], p["peer"]): p["gpu_us"] for p in peers}
 
 
-def cells(values):
-    return " | ".join("" if v is None else f"{v:.0f}" if v >= 100 else f"{v:.1f}" for v in values)
+def line(name, ours, goal, theirs):
+    number = lambda v: "" if v is None else f"{v:.0f}" if v >= 100 else f"{v:.1f}"
+    print("| " + " | ".join([name, *map(number, ours), f"{goal:.0f}" if goal else "", *map(number, theirs)]) + " |")
 
 
-print("| case | roofline µs | predicted | measured | goal | " + " | ".join(names) + " |")
+print("| " + " | ".join(["case", "roofline µs", "predicted", "measured", "goal", *names]) + " |")
 print("|---" * (5 + len(names)) + "|")
 sums = {}
 for row in ours:
@@ -29,11 +30,11 @@ for row in ours:
         total[1] = [None if s is None or v is None else s + row["count"] * v for s, v in zip(total[1], values + theirs)]
         if row.get("goal_us") is None:
             continue
-    print(f"| {row['name']} | {cells(values)} | {row.get('goal_us') or ''} | {cells(theirs)} |")
+    line(row["name"], values, row.get("goal_us"), theirs)
 GOALS = {"f16, batch 32": 1700, "f16, batch 1": 230, "i8, batch 32": 950, "i8, batch 1": 180}
 for group, (count, values) in sums.items():
-    goal = next((us for name, us in GOALS.items() if group.endswith(name)), "")
-    print(f"| {group}, {count} layers | {cells(values[:3])} | {goal} | {cells(values[3:])} |")
+    goal = next((us for name, us in GOALS.items() if group.endswith(name)), None)
+    line(f"{group}, {count} layers", values[:3], goal, values[3:])
 wrong = [row["name"] for row in ours if row.get("mismatches") or row.get("failure")]
 if wrong:
     print("\nNot within their bounds: " + ", ".join(wrong))

@@ -97,6 +97,7 @@ rows! {
         formula: "x*max(0, min(1, x/6 + 1/2))",
         onnx: &[onnx("HardSwish", 14)],
         range: Some((-0.375, f64::INFINITY)),
+        turn: Some(-1.5),
         // (x + 3)/6 has no cancellation beside x = −3, where x/6 + ½ has; below it the result is −0, at −∞ too.
         eval: Eval::float(|a| {
             let gate = real::max(0.0, real::min(1.0, (a[0] + 3.0) / 6.0));

@@ -22,6 +22,8 @@ pub struct Row {
     pub types: TypeRule,
     /// The closed interval that every result for finite operands lies in, where it is not all numbers.
     pub range: Option<(f64, f64)>,
+    /// Where a unary op that falls and then rises has its least value: what an uncertain operand may give lies there, not at its ends.
+    pub turn: Option<f64>,
     pub algebra: Algebra,
     pub eval: Eval,
     pub cuda: Cuda,
@@ -42,6 +44,7 @@ impl Row {
         params: &[],
         types: TypeRule::Same(TypeSet::FLOATS),
         range: None,
+        turn: None,
         algebra: Algebra::NONE,
         eval: Eval::Arith { float: None, int: None },
         cuda: Cuda::NONE,

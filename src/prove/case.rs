@@ -102,13 +102,19 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
     let Ok(extents) = kernel.domain.iter().map(|d| d.eval(&sizes)).collect::<Result<Vec<u64>, _>>() else {
         return Vec::new();
     };
+    // A window may not fit into the smallest sizes.
+    if matches!(source.launch(kernel, &sizes), Err(emit::EmitError::Dim { .. })) {
+        return Vec::new();
+    }
     let Some((&outer, inner)) = extents.split_first() else {
         return vec![Case { kernel: kernel.clone(), source: source.clone(), sizes, extents }];
     };
     let inner: u64 = inner.iter().product::<u64>().max(1);
     let most = (options.samples as u64 / inner).clamp(1, outer.max(1));
     let symbolic = kernel.domain[0].known().is_none();
-    let lengths: BTreeSet<u64> = if symbolic || outer == 0 {
+    // A product's columns stay as they are.
+    let columns = kernel.product.is_some() && extents.len() == 1;
+    let lengths: BTreeSet<u64> = if symbolic || columns || outer == 0 {
         [outer].into()
     } else {
         // A static axis is tried at its end and at tails of every vector width.

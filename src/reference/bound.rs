@@ -109,7 +109,8 @@ impl Interval {
         let (mut down, mut up) = (0.0, 0.0);
         for &i in &spread {
             let (mut lowest, mut highest) = (0f64, 0f64);
-            for end in ends(i) {
+            let turn = op.row().turn.map(Number::Float).filter(|turn| operands[i].contains(*turn));
+            for end in ends(i).chain(turn) {
                 at[i] = end;
                 let found = op.eval_exact(at, result);
                 hull.include(found);
@@ -286,6 +287,21 @@ mod tests {
     use crate::plan::{Access, BufferId, Load, Schedule, Stmt, Store};
     use crate::scalar::Scalar;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_lies_between_the_ends_of_an_operand_is_possible() {
+        for row in [&op::SILU, &op::GELU, &op::GELU_TANH, &op::MISH, &op::HARD_SWISH] {
+            let turn = row.turn.unwrap();
+            let number = |x: f64| Number::Float(x);
+            let x = Interval { exact: number(turn - 0.02), low: number(turn - 0.03), high: number(turn + 0.025), nan: false };
+            let y = Interval::of(Op::new(row), &[x], DType::F32, Deviation::EXACT, false);
+            for i in 0..=1000 {
+                let at = turn - 0.03 + 0.055 * f64::from(i) / 1000.0;
+                let found = Op::new(row).eval_exact(&[number(at)], DType::F64);
+                assert!(y.contains(found.rounded_to(DType::F32)) || found.as_f64() > y.low.as_f64() - 1e-8, "{} at {at}: {found:?} {y:?}", row.name);
+            }
+        }
+    }
 
     fn kernel(dtype: DType, body: Vec<Stmt>, compute: Compute) -> Kernel {
         let access = Access { offset: 0.into(), strides: vec![] };
