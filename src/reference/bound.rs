@@ -293,12 +293,21 @@ mod tests {
         for row in [&op::SILU, &op::GELU, &op::GELU_TANH, &op::MISH, &op::HARD_SWISH] {
             let turn = row.turn.unwrap();
             let number = |x: f64| Number::Float(x);
-            let x = Interval { exact: number(turn - 0.02), low: number(turn - 0.03), high: number(turn + 0.025), nan: false };
+            let x = Interval {
+                exact: number(turn - 0.02),
+                low: number(turn - 0.03),
+                high: number(turn + 0.025),
+                nan: false,
+            };
             let y = Interval::of(Op::new(row), &[x], DType::F32, Deviation::EXACT, false);
             for i in 0..=1000 {
                 let at = turn - 0.03 + 0.055 * f64::from(i) / 1000.0;
                 let found = Op::new(row).eval_exact(&[number(at)], DType::F64);
-                assert!(y.contains(found.rounded_to(DType::F32)) || found.as_f64() > y.low.as_f64() - 1e-8, "{} at {at}: {found:?} {y:?}", row.name);
+                assert!(
+                    y.contains(found.rounded_to(DType::F32)) || found.as_f64() > y.low.as_f64() - 1e-8,
+                    "{} at {at}: {found:?} {y:?}",
+                    row.name
+                );
             }
         }
     }
