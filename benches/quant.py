@@ -9,7 +9,8 @@ calibration and a held-out part.
   scripts/fetch_models.py benches images permissive
   benches/quant.py POINTWELD [yolo] [seed] [orientation] [mnist] [--splits N] [--cache DIR]
 
-  yolo         ONNX Runtime's calibrators, three ways of placing Q/DQ, beside pointweld's, on the YOLO model
+  yolo         ONNX Runtime's calibrators, three ways of placing Q/DQ, beside pointweld's, on the YOLO model; `none` in the place of
+               POINTWELD measures ONNX Runtime's alone
   seed         SiLU quantized as two ops, fused, and with the five most sensitive groups in float, and the head quantized too
   orientation  how often the quantized orientation classifier is right on images rotated by 0, 90, 180 and 270 degrees
   mnist        a smoke test: the accuracy of a small convolutional network on 5,000 digits
@@ -86,9 +87,20 @@ def opened(path):
     return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
 
 
-def letterboxed(path, size=320):
+# What is shown of a photograph: left, top and size as shares of its sides. Decibels are measured on whole photographs; detections on all
+# views of those that are held out, because whole photographs have few.
+VIEWS = {"whole": (0, 0, 1), "middle": (.15, .15, .7), "top left": (0, 0, .6), "top right": (.4, 0, .6),
+         "bottom left": (0, .4, .6), "bottom right": (.4, .4, .6)}
+
+
+def part(image, view):
+    left, top, size = VIEWS[view]
+    width, height = image.size
+    return image.crop((int(left * width), int(top * height), int((left + size) * width), int((top + size) * height)))
+
+
+def letterboxed(image, size=320):
     """As YOLO models are fed: proportions kept, centred on grey 114, RGB from 0 to 1."""
-    image = opened(path)
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     canvas = Image.new("RGB", (size, size), (114,) * 3)
@@ -240,31 +252,58 @@ def agreeing(exact, found):
 class Yolo:
     def __init__(self):
         self.model = onnx.load(YOLO)
-        self.feeds = [{self.model.graph.input[0].name: letterboxed(path)} for path in images()]
+        self.input = self.model.graph.input[0].name
+        # By photograph and view.
+        self.feeds = {}
+        self.paths = [str(path) for path in images()]
+        for path in self.paths:
+            image = opened(path)
+            self.feeds |= {(path, view): {self.input: letterboxed(part(image, view))} for view in VIEWS}
         model, names = measured_at(self.model)
-        self.exact = run(model, self.feeds, names)
+        self.exact = dict(zip(self.feeds, run(model, self.feeds.values(), names)))
         # The decode head: what follows the last convolutions, and the expectation over the boxes' sides.
         self.head = [n.name for n in self.model.graph.node if n.name.startswith("/model.22/") and "/cv" not in n.name]
+        SILU_CONVS.update(node.input[0] for node in self.model.graph.node if node.op_type == "Sigmoid")
 
-    def folder(self, indices, to):
-        to.mkdir(parents=True, exist_ok=True)
-        for old in to.glob("*.npy"):
-            old.unlink()
-        for i in indices:
-            np.save(to / f"{i:03}.npy", next(iter(self.feeds[i].values())))
-        return to
+    def split(self, seed):
+        """The views to calibrate on and those to measure on."""
+        calibration, held = split(len(self.paths), seed)
+        return [(self.paths[i], "whole") for i in calibration], [(self.paths[i], view) for i in held for view in VIEWS]
 
-    def measure(self, model, indices):
-        """dB at box, logit and score, and detections: of the float model, of this one, and common to both."""
+    def folder(self, keys, to):
+        return arrays([self.feeds[key][self.input] for key in keys], to)
+
+    def measure(self, model, keys, every_view=False):
+        """dB at box, logit and score on whole photographs, and detections: of the float model, of this one, and common to both."""
+        keys = [key for key in keys if every_view or key[1] == "whole"]
         model, names = measured_at(model)
         sums = [Noise() for _ in range(3)]
         counts = np.zeros(3, int)
-        for i, found in zip(indices, run(model, [self.feeds[i] for i in indices], names)):
-            for noise, exact, value in zip(sums, self.exact[i], found):
-                noise.add(exact, value)
-            a, b = detections(self.exact[i][3]), detections(found[3])
+        for key, found in zip(keys, run(model, [self.feeds[key] for key in keys], names)):
+            for noise, exact, value in zip(sums, self.exact[key], found):
+                if key[1] == "whole":
+                    noise.add(exact, value)
+            a, b = detections(self.exact[key][3]), detections(found[3])
             counts += [len(a), len(b), agreeing(a, b)]
         return [noise.db for noise in sums], counts
+
+
+def arrays(samples, to):
+    """A folder of .npy files."""
+    to.mkdir(parents=True, exist_ok=True)
+    for old in to.glob("*.npy"):
+        old.unlink()
+    for i, sample in enumerate(samples):
+        np.save(to / f"{i:04}.npy", sample)
+    return to
+
+
+def adder(rows):
+    """Collects rows by name, and tells each as it comes."""
+    def add(name, row):
+        rows.setdefault(name, []).append(row)
+        print(f"  {name}: {' '.join(f'{db:.1f}' for db in row[0])} dB, detections {list(map(int, row[1]))}", file=sys.stderr, flush=True)
+    return add
 
 
 def table(title, rows):
@@ -302,43 +341,68 @@ def remembered(file, make):
     return {name: (db, np.array(counts)) for name, (db, counts) in json.loads(file.read_text()).items()}
 
 
-def ort_rows(y, calibration, held, work):
-    feeds = [y.feeds[i] for i in calibration]
-    rows = {}
-    for calibrator in ORT_CALIBRATORS:
-        whole = ort_quantized(YOLO, feeds, calibrator, y.head, work / "ort.onnx")
-        rows[f"ORT {calibrator}, as it emits"] = y.measure(whole, held)
-        rows[f"ORT {calibrator}, no Q/DQ inside SiLU"] = y.measure(without_pairs(whole, silu_mul), held)
-        rows[f"ORT {calibrator}, nor behind its Conv"] = y.measure(without_pairs(whole, silu_and_conv), held)
-    return rows
+def ort_rows(y, seed, work):
+    """ONNX Runtime's figures do not change with pointweld: they are measured once."""
+    calibration, held = y.split(seed)
+
+    def make():
+        feeds = [y.feeds[key] for key in calibration]
+        rows = {}
+        for calibrator in ORT_CALIBRATORS:
+            whole = ort_quantized(YOLO, feeds, calibrator, y.head, work / "ort.onnx")
+            rows[f"ORT {calibrator}, as it emits"] = y.measure(whole, held)
+            rows[f"ORT {calibrator}, no Q/DQ inside SiLU"] = y.measure(without_pairs(whole, silu_mul), held)
+            rows[f"ORT {calibrator}, nor behind its Conv"] = y.measure(without_pairs(whole, silu_and_conv), held)
+        return rows
+    return remembered(work / f"ort-{seed}.json", make)
 
 
 def yolo(binary, splits, work):
     y = Yolo()
-    SILU_CONVS.update(node.input[0] for node in y.model.graph.node if node.op_type == "Sigmoid")
     rows = {}
-    add = lambda name, row: rows.setdefault(name, []).append(row)
-    for seed in range(splits):
-        calibration, held = split(len(y.feeds), seed)
-        for name, row in remembered(work / f"ort-{seed}.json", lambda: ort_rows(y, calibration, held, work)).items():
+    add = adder(rows)
+    for seed in splits:
+        _, held = y.split(seed)
+        for name, row in ort_rows(y, seed, work).items():
             add(name, row)
         if binary.name == "none":
             continue
-        folder = y.folder(calibration, work / "calibration")
-        # What the calibration run saw serves every calibrator.
-        seen = work / "observed.json"
-        found = pointweld_quantized(binary, YOLO, ["--data", folder], work / "pw.onnx", [*YOLO_SIZES, "--calibration", seen])
-        add("pointweld, by default", y.measure(found, held))
+        found = by_default(binary, y, seed, work)
+        add("pointweld, by default (power 4, u8), detections in all views", y.measure(found.model, held, every_view=True))
+        add("pointweld, i8 without zero points", y.measure(found.again("--activations", "i8", *found.left), held))
         for calibrator in ("minmax", "entropy", "percentile=99.99", "percentile=99.999", "mse"):
-            found = pointweld_quantized(binary, YOLO, ["--merge", seen], work / "pw.onnx", [*YOLO_SIZES, "--calibrator", calibrator])
-            add(f"pointweld {calibrator}", y.measure(found, held))
-        # Chosen on the calibration images alone, a little above what is wanted on the others.
-        targets = [f"--target-db={POINTS['box']}=35.5", f"--target-db={logit_of(y.model)}=39.5", f"--target-db={POINTS['score']}=22"]
-        run_quietly([binary, "sensitivity", YOLO, "--data", folder, *YOLO_SIZES, *targets, "--float-macs", "0.05", "--limit", "12",
-                     "-o", work / "mixed.onnx"])
-        add("pointweld, mixed by --target-db", y.measure(onnx.load(work / "mixed.onnx"), held))
-        table(f"YOLO, {seed + 1} splits of {len(y.feeds)} images", rows)
-    table(f"YOLO, {splits} splits of {len(y.feeds)} images", rows)
+            add(f"pointweld, {calibrator}", y.measure(found.again("--calibrator", calibrator, *found.left), held))
+        groups = ", ".join(f"{g['group']} {g['macs']:.2%}" for g in found.summary["mix"]["float"])
+        print(f"split {seed}: {found.summary['int8_macs']:.2%} of the multiply-adds in INT8; in float {groups}", flush=True)
+    table(f"YOLO, {len(splits)} splits of {len(y.paths)} photographs", rows)
+
+
+class ByDefault:
+    """The model that `quantize` writes of a split without further options, and what it has seen and chosen for it."""
+
+    def __init__(self, binary, y, seed, work):
+        self.binary, self.work, self.seen = binary, work, work / f"observed-{seed}.json"
+        folder = y.folder(y.split(seed)[0], work / "calibration")
+        to = work / "pw.onnx"
+        command = [binary, "--json", "quantize", YOLO, "--data", folder, "-o", to, *YOLO_SIZES, "--calibration", self.seen]
+        self.summary = json.loads(run_quietly(command))
+        self.model = onnx.load(to)
+        # The groups that it left in float, for runs with other options: what they gain was measured with the default.
+        self.left = [part for group in self.summary["mix"]["float"] for part in ("--keep-float", group["group"])]
+
+    def again(self, *more):
+        """Another choice of what the same run has seen."""
+        more = [*YOLO_SIZES, "--float-macs", "0", "--calibration", self.work / "again.json", *more]
+        return pointweld_quantized(self.binary, YOLO, ["--merge", self.seen], self.work / "pw.onnx", more)
+
+
+MADE = {}
+
+
+def by_default(binary, y, seed, work):
+    if seed not in MADE:
+        MADE[seed] = ByDefault(binary, y, seed, work)
+    return MADE[seed]
 
 
 YOLO_SIZES = ["--dim", "batch=1", "--dim", "height=320", "--dim", "width=320"]
@@ -380,21 +444,19 @@ def apart(model, feeds, float_model):
 
 def seed_experiment(binary, splits, work):
     y = Yolo()
-    SILU_CONVS.update(node.input[0] for node in y.model.graph.node if node.op_type == "Sigmoid")
     rows = {}
-    add = lambda name, row: rows.setdefault(name, []).append(row)
-    for seed in range(splits):
-        calibration, held = split(len(y.feeds), seed)
-        feeds = [y.feeds[i] for i in calibration]
-        folder = y.folder(calibration, work / "calibration")
-        whole = ort_quantized(YOLO, feeds, "MinMax", [], work / "ort.onnx")
-        add("the whole graph, head included (ORT MinMax)", y.measure(whole, held))
-        fused = pointweld_quantized(binary, YOLO, ["--data", folder], work / "fused.onnx", YOLO_SIZES)
+    add = adder(rows)
+    for seed in splits:
+        calibration, held = y.split(seed)
+        feeds = [y.feeds[key] for key in calibration]
+        add("the whole graph in INT8, head included (ORT MinMax)", y.measure(ort_quantized(YOLO, feeds, "MinMax", [], work / "ort.onnx"), held))
+        found = by_default(binary, y, seed, work)
+        fused = found.again()
         add("sigmoid and mul apart", y.measure(apart(fused, feeds, y.model), held))
         add("fused", y.measure(fused, held))
-        run_quietly([binary, "sensitivity", YOLO, "--data", folder, *YOLO_SIZES, "--keep-float", "5", "--limit", "12", "-o", work / "five.onnx"])
-        add("fused, the five most sensitive groups in float", y.measure(onnx.load(work / "five.onnx"), held))
-        table(f"The seed's experiment, {seed + 1} splits of {len(y.feeds)} images", rows)
+        five = [part for group in found.summary["mix"]["noisiest"][:5] for part in ("--keep-float", group["group"])]
+        add("fused, the five most sensitive groups in float", y.measure(found.again(*five), held))
+    table(f"The seed's experiment, {len(splits)} splits of {len(y.paths)} photographs", rows)
 
 
 # --- Orientation -------------------------------------------------------------------------------------------------------------------
@@ -424,24 +486,28 @@ def orientation(binary, splits, work):
     labels = np.array(labels)
     exact = np.concatenate([found[0] for found in run(model, feeds)])
     print(f"\nOrientation, {len(feeds)} rotated images: float is right {(exact.argmax(1) == labels).mean():.1%}")
-    print("\n| | right, float | right, INT8 | same answer | dB |\n|---|---|---|---|---|")
-    for seed in range(splits):
-        calibration, held = split(len(feeds) // 4, seed)
-        rotated = lambda indices: [4 * i + turns for i in indices for turns in range(4)]
-        folder = work / "orientation"
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.npy"):
-            old.unlink()
-        for i in rotated(calibration):
-            np.save(folder / f"{i:04}.npy", feeds[i][name])
-        held = rotated(held)
-        found = pointweld_quantized(binary, ORIENTATION, ["--data", folder], work / "orientation.onnx")
-        codes = np.concatenate([row[0] for row in run(found, [feeds[i] for i in held])])
-        noise = Noise()
-        noise.add(exact[held], codes)
-        right = lambda logits: (logits.argmax(1) == labels[held]).mean()
-        same = (codes.argmax(1) == exact[held].argmax(1)).mean()
-        print(f"| split {seed} | {right(exact[held]):.1%} | {right(codes):.1%} | {same:.1%} | {noise.db:.1f} |", flush=True)
+    print("\n| | images held out | right, float | right, INT8 | same answer | dB |\n|---|---|---|---|---|---|")
+    totals = {}
+    for seed in splits:
+        calibration, held = ([4 * i + turns for i in part for turns in range(4)] for part in split(len(feeds) // 4, seed))
+        folder = arrays([feeds[i][name] for i in calibration], work / "orientation")
+        seen = work / "orientation.json"
+        quantized = {"all in INT8": pointweld_quantized(binary, ORIENTATION, ["--data", folder], work / "orientation.onnx",
+                                                        ["--float-macs", "0", "--calibration", seen]),
+                     "by default": pointweld_quantized(binary, ORIENTATION, ["--merge", seen, "--data", folder], work / "orientation.onnx")}
+        right = lambda logits: int((logits.argmax(1) == labels[held]).sum())
+        for how, found in quantized.items():
+            codes = np.concatenate([row[0] for row in run(found, [feeds[i] for i in held])])
+            noise = Noise()
+            noise.add(exact[held], codes)
+            same = int((codes.argmax(1) == exact[held].argmax(1)).sum())
+            row = np.array([len(held), right(exact[held]), right(codes), same, noise.db])
+            totals.setdefault(how, []).append(row)
+            print(f"| split {seed}, {how} | {len(held)} | {row[1]:.0f} | {row[2]:.0f} | {same / len(held):.1%} | {noise.db:.1f} |", flush=True)
+    for how, found in totals.items():
+        count, exactly, quantized, same, _ = np.sum(found, axis=0)
+        db = np.mean([row[4] for row in found])
+        print(f"| **all splits, {how}** | {count:.0f} | {exactly / count:.1%} | {quantized / count:.1%} | {same / count:.1%} | {db:.1f} |")
 
 
 # --- MNIST -------------------------------------------------------------------------------------------------------------------------
@@ -474,7 +540,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pointweld", type=Path)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=5, help="how many ways of dividing the images")
+    parser.add_argument("--only", type=int, help="only the split of this number")
     parser.add_argument("--cache", type=Path, default=CACHE / "quant")
     args = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
@@ -482,7 +549,7 @@ def main():
     args.cache.mkdir(parents=True, exist_ok=True)
     for name in args.experiments or EXPERIMENTS:
         start = time.time()
-        EXPERIMENTS[name](args.pointweld, args.splits, args.cache)
+        EXPERIMENTS[name](args.pointweld, range(args.splits) if args.only is None else [args.only], args.cache)
         print(f"\n({name}: {time.time() - start:.0f} s)", flush=True)
 
 

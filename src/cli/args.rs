@@ -277,26 +277,36 @@ pub struct QuantizeArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse
-    #[arg(long, default_value = "mse", value_parser = calibrator)]
+    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=4]
+    #[arg(long, default_value = "power", value_parser = calibrator)]
     pub calibrator: Calibrator,
-    /// The codes of activations
-    #[arg(long, value_enum, default_value_t = ActivationsArg::U8)]
-    pub activations: ActivationsArg,
+    /// The codes of activations: u8, or for TensorRT i8, unless given
+    #[arg(long, value_enum)]
+    pub activations: Option<ActivationsArg>,
+    /// What else is to read the model
+    #[arg(long, value_enum, default_value_t = TargetArg::Any)]
+    pub target: TargetArg,
     /// Leave a group, a node's group, or all groups of a subgraph in float, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub keep_float: Vec<String>,
+    /// The largest share of the model's multiply-adds that is left in float where INT8 costs most accuracy, as 5% or 0.05; 0 leaves
+    /// none (needs samples: with --merge, give --data too)
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
+    pub float_macs: f64,
+    /// Measure what groups and ranges cost at the model's outputs on N of the samples, spread evenly
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub measure_on: usize,
     /// Leave biases as they are, instead of letting them take back the mean error of rounded weights
     #[arg(long)]
     pub no_bias_correction: bool,
-    /// Choose each activation's range by what it does to the model's outputs, measured on N of the samples
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8", conflicts_with_all = ["merge", "shard"])]
-    pub refine: Option<usize>,
+    /// Choose each activation's range by what it does to the model's outputs
+    #[arg(long, conflicts_with = "shard")]
+    pub refine: bool,
     /// Only observe part I of N of the data, and write what was seen
     #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with = "merge")]
     pub shard: Option<(usize, usize)>,
-    /// Take what others have observed, in these files, instead of data
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "data")]
+    /// Take what others have observed, in these files, instead of observing data
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     pub merge: Vec<PathBuf>,
     /// Where to write ranges, scales and histograms (default: calibration.json beside the model written)
     #[arg(long, value_name = "FILE")]
@@ -306,6 +316,14 @@ pub struct QuantizeArgs {
     pub report: Option<PathBuf>,
     #[command(flatten)]
     pub data: DataArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TargetArg {
+    /// Whatever reads Q/DQ by ONNX's rules, such as ONNX Runtime
+    Any,
+    /// Also TensorRT: symmetric i8 codes everywhere, weights as values behind a Q/DQ pair
+    Tensorrt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -407,15 +425,27 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
+/// A share from 0 to 1, or a percentage.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = |t: &str| t.trim().parse::<f64>().ok();
+    let share = text.strip_suffix('%').map_or_else(|| number(text), |percent| number(percent).map(|p| p / 100.0));
+    share.filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| format!("{text:?} is not a share such as 5% or 0.05"))
+}
+
 pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
     let percentile = |p: &str| p.parse().ok().filter(|p| (50.0..=100.0).contains(p)).map(Calibrator::Percentile);
     match text.split_once('=').unwrap_or((text, "")) {
         ("minmax", "") => Ok(Calibrator::MinMax),
         ("entropy", "") => Ok(Calibrator::Entropy),
         ("mse", "") => Ok(Calibrator::Mse),
+        ("power", "") => Ok(Calibrator::Power(4)),
+        ("power", p) => {
+            let power = p.parse().ok().filter(|p| (2..=16).contains(p)).map(Calibrator::Power);
+            power.ok_or(format!("{p:?} is not a power from 2 to 16"))
+        }
         ("percentile", "") => Ok(Calibrator::Percentile(99.99)),
         ("percentile", p) => percentile(p).ok_or(format!("{p:?} is not a percentage from 50 to 100")),
-        _ => Err("expected minmax, percentile, percentile=P, entropy or mse".into()),
+        _ => Err("expected minmax, percentile, percentile=P, entropy, mse, power or power=P".into()),
     }
 }
 

@@ -119,6 +119,11 @@ pub fn show_failure(failure: &Failure, as_json: bool) {
     }
 }
 
+/// What to call a file in a title.
+pub fn file_name(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Prints a warning on standard error.
 pub fn warn(text: impl fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{} {text}", bold("warning:"));

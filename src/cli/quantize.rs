@@ -1,6 +1,6 @@
 //! `pointweld quantize`: calibrates a float model on data and writes it with codes at its fusion boundaries.
 
-use super::args::{ActivationsArg, QuantizeArgs};
+use super::args::{ActivationsArg, QuantizeArgs, TargetArg};
 use super::output::{self, Failure, bold, dim};
 use super::sensitivity;
 use crate::data::Samples;
@@ -8,15 +8,23 @@ use crate::dim::Bindings;
 use crate::dtype::DType;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
-use crate::quant::{self, Audit, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry};
+use crate::quant::sensitivity::Mix;
+use crate::quant::{self, Audit, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry, WeightForm};
 use crate::report::pages;
 use std::io::Write;
 use std::path::Path;
 
 pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
+    let (activations, form) = match (args.target, args.activations) {
+        (TargetArg::Any, given) => (given.unwrap_or(ActivationsArg::U8), WeightForm::Codes),
+        (TargetArg::Tensorrt, None | Some(ActivationsArg::I8)) => (ActivationsArg::I8, WeightForm::Pairs),
+        (TargetArg::Tensorrt, Some(_)) => {
+            return Err(Failure::Usage("--target tensorrt: its activations are i8, without zero points".into()));
+        }
+    };
     let file = ModelFile::read(&args.model).map_err(Failure::input)?;
     let sizes: Bindings = args.dims.iter().cloned().collect();
-    let quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
+    let mut quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
     if quantizer.upgraded {
         output::warn("the model is brought up to operator set 13, which codes per channel need");
@@ -28,32 +36,50 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
         record.write(&args.out).map_err(Failure::machine)?;
         return summary_of_shard(&record, &args.out, json);
     }
-    let mut record = match args.merge.is_empty() {
-        true => {
-            let (samples, _) = args.data.open(&quantizer.graph)?;
-            Record::new(quantizer.fingerprint(), (0, 1), observe(&quantizer, &samples)?)
+    let samples = match args.merge.is_empty() || !args.data.data.is_empty() {
+        true => Some(args.data.open(&quantizer.graph)?.0),
+        false => None,
+    };
+    let mut record = match &samples {
+        Some(samples) if args.merge.is_empty() => {
+            Record::new(quantizer.fingerprint(), (0, 1), observe(&quantizer, samples)?)
         }
-        false => quant::merge(quantizer.fingerprint(), &args.merge).map_err(Failure::input)?,
+        _ => quant::merge(quantizer.fingerprint(), &args.merge).map_err(Failure::input)?,
     };
     let choice = Choice {
         calibrator: args.calibrator,
-        activations: codes(args.activations),
+        activations: codes(activations),
         correct_biases: !args.no_bias_correction,
     };
     let (mut scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
-    if let Some(count) = args.refine {
-        let (samples, _) = args.data.open(&quantizer.graph)?;
-        scheme = sensitivity::refined(&quantizer, scheme, &record.observation, &choice, &samples.spread(count))?;
+    let mut mix = None;
+    match samples.map(|samples| samples.spread(args.measure_on.max(1))) {
+        Some(samples) => {
+            if args.float_macs > 0.0 {
+                let sizes = &record.observation.sizes;
+                mix = Some(sensitivity::mixed(&mut quantizer, &mut scheme, args.float_macs, sizes, &samples)?);
+            }
+            if args.refine {
+                scheme = sensitivity::refined(&quantizer, scheme, &record.observation, &choice, &samples)?;
+            }
+        }
+        None if args.refine => {
+            return Err(Failure::Usage("--refine measures on samples: give --data with --merge".into()));
+        }
+        None if args.float_macs > 0.0 => output::warn(
+            "without samples no group could be left in float for accuracy: give --data with --merge, or --float-macs 0",
+        ),
+        None => {}
     }
     if !json {
         warnings.iter().for_each(output::warn);
     }
     if let Some(path) = &args.report {
         let audit = quant::audit(&quantizer.graph, &quantizer.placement, &record.observation, &scheme);
-        report(&audit, path)?;
+        report(&Audit { model: output::file_name(&args.model), ..audit }, path)?;
     }
-    let summary = Summary::new(&quantizer, &scheme, &record.observation, warnings);
-    quantizer.write(&scheme, &args.out).map_err(Failure::input)?;
+    let summary = Summary::new(&quantizer, &scheme, &record.observation, mix, warnings);
+    quantizer.write(&scheme, form, &args.out).map_err(Failure::input)?;
     (record.choice, record.scheme) = (Some(choice), Some(scheme));
     let calibration = args.calibration.clone().unwrap_or_else(|| args.out.with_file_name("calibration.json"));
     record.write(&calibration).map_err(Failure::machine)?;
@@ -105,11 +131,19 @@ struct Summary {
     weights: usize,
     /// The share of the anchors' multiply-adds that read codes; null where sizes are not known.
     int8_macs: Option<f64>,
+    /// What was left in float for accuracy, and what it gains; null where that was not asked for.
+    mix: Option<Mix>,
     warnings: Vec<String>,
 }
 
 impl Summary {
-    fn new(quantizer: &Quantizer, scheme: &Scheme, seen: &Observation, warnings: Vec<String>) -> Summary {
+    fn new(
+        quantizer: &Quantizer,
+        scheme: &Scheme,
+        seen: &Observation,
+        mix: Option<Mix>,
+        warnings: Vec<String>,
+    ) -> Summary {
         let count = |role: Role| scheme.tensors.values().filter(|t| t.role == role).count();
         let (quantized, all) = quantizer.placement.macs(&quantizer.graph, &seen.sizes);
         Summary {
@@ -119,6 +153,7 @@ impl Summary {
             activations: count(Role::Activation),
             weights: count(Role::Weight),
             int8_macs: (all > 0).then(|| quantized as f64 / all as f64),
+            mix,
             warnings,
         }
     }
@@ -139,7 +174,26 @@ impl Summary {
         for (name, reason) in &self.float {
             writeln!(out, "{} {} {}", dim("float:"), Shown(name), dim(reason))?;
         }
+        if let Some(mix) = &self.mix {
+            print_mix(&mut out, mix)?;
+        }
         writeln!(out, "{} and {}", model.display(), calibration.display())?;
         Ok(())
     }
+}
+
+fn print_mix(out: &mut impl Write, mix: &Mix) -> Result<(), Failure> {
+    let what = match mix.float.len() {
+        0 => "no group is worth leaving in float".to_string(),
+        1 => "1 group is left in float for accuracy".to_string(),
+        n => format!("{n} groups are left in float for accuracy"),
+    };
+    writeln!(out, "{what} (measured on {} samples):", mix.samples)?;
+    for point in &mix.points {
+        let (all, mixed) = (sensitivity::decibels(point.all_on_codes), sensitivity::decibels(point.mixed));
+        let gain = if mix.float.is_empty() { String::new() } else { format!(", {all} dB with all in INT8") };
+        let about = dim(format!("({})", Shown(&point.about)));
+        writeln!(out, "  {} dB at {} {about}{gain}", bold(mixed), Shown(&point.name))?;
+    }
+    Ok(())
 }

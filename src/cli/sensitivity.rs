@@ -5,13 +5,14 @@ use super::data::DataArgs;
 use super::output::{self, Failure, bold, dim};
 use super::quantize;
 use crate::data::Samples;
+use crate::dim::Bindings;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
 use crate::quant::sensitivity::{
-    Found, Goal, Meter, Replacement, Search, Sensitivity, SensitivityError, TappedGroup, WhatIf, analyse, points,
-    refine, search, tap_groups, what_if,
+    Found, Goal, Meter, Mix, Replacement, Search, Sensitivity, SensitivityError, TappedGroup, WhatIf, analyse, mix,
+    points, refine, search, tap_groups, what_if,
 };
-use crate::quant::{Calibrator, Choice, Observation, Quantizer, Scheme};
+use crate::quant::{Calibrator, Choice, Observation, Quantizer, Scheme, WeightForm, place};
 use crate::reference;
 use crate::report::pages;
 use clap::Args;
@@ -30,15 +31,15 @@ pub struct SensitivityArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse
-    #[arg(long, default_value = "mse", value_parser = args::calibrator)]
+    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=4]
+    #[arg(long, default_value = "power", value_parser = args::calibrator)]
     pub calibrator: Calibrator,
     /// The codes of activations
     #[arg(long, value_enum, default_value_t = ActivationsArg::U8)]
     pub activations: ActivationsArg,
-    /// First choose each activation's range by what it does to the model's outputs, measured on N of the samples calibrated on
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8")]
-    pub refine: Option<usize>,
+    /// First choose each activation's range by what it does to the model's outputs
+    #[arg(long)]
+    pub refine: bool,
     /// Leave a group, a node's group or all groups of a subgraph in float from the start, by name; may be repeated
     #[arg(long, value_name = "NAME")]
     pub float: Vec<String>,
@@ -51,8 +52,8 @@ pub struct SensitivityArgs {
     /// Leave N groups in float, those that gain most
     #[arg(long, value_name = "N")]
     pub keep_float: Option<usize>,
-    /// The largest share of the model's multiply-adds that may stay in float
-    #[arg(long, value_name = "SHARE")]
+    /// The largest share of the model's multiply-adds that may stay in float, as 5% or 0.05
+    #[arg(long, value_name = "SHARE", value_parser = args::share)]
     pub float_macs: Option<f64>,
     /// Measure inside this group too: the error at each of its ops; may be repeated, `*` for every group
     #[arg(long, value_name = "GROUP")]
@@ -60,6 +61,9 @@ pub struct SensitivityArgs {
     /// What if every op of one kind were another, such as silu=hardswish; may be repeated
     #[arg(long, value_name = "OP=OP", value_parser = pair)]
     pub replace: Vec<(String, String)>,
+    /// Measure on N samples only, spread evenly over those to measure on
+    #[arg(long, value_name = "N")]
+    pub measure_on: Option<usize>,
     /// Show this many groups, 0 for all
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub top: usize,
@@ -89,13 +93,15 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
     let mut quantizer = Quantizer::new(file, &sizes, &args.float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
     let (calibration, measured) = args.data.open(&quantizer.graph)?;
+    let measured = args.measure_on.map_or(measured.clone(), |count| measured.spread(count.max(1)));
     let choice =
         Choice { calibrator: args.calibrator, activations: quantize::codes(args.activations), correct_biases: true };
     let seen = quantize::observe(&quantizer, &calibration)?;
     let (mut scheme, warnings) = quantizer.choose(&seen, &choice).map_err(Failure::input)?;
     warnings.iter().for_each(output::warn);
-    if let Some(count) = args.refine {
-        scheme = refined(&quantizer, scheme, &seen, &choice, &calibration.spread(count))?;
+    if args.refine {
+        let samples = calibration.spread(args.measure_on.unwrap_or(calibration.len()));
+        scheme = refined(&quantizer, scheme, &seen, &choice, &samples)?;
     }
 
     let points = points(&quantizer.graph, &args.at).map_err(failure)?;
@@ -105,7 +111,9 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
         let meter = Meter::new(&quantizer.graph, &quantizer.placement, &scheme, &measured, points, options);
         let meter = meter.map_err(failure)?;
         let wanted = wanted(args, &meter)?;
-        let sensitivity = watched("measuring groups", |tick| analyse(&meter, tick))?;
+        let mut sensitivity = watched("measuring groups", |tick| analyse(&meter, tick))?;
+        // Exporters call every graph alike.
+        sensitivity.model = output::file_name(&args.model);
         let found = match &wanted {
             Some(wanted) => Some(watched("choosing groups", |tick| search(&meter, &sensitivity, wanted, tick))?),
             None => None,
@@ -132,8 +140,8 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
         std::fs::write(path, page)?;
     }
     if let Some(path) = &args.out {
-        chosen.iter().for_each(|group| scheme.keep_float(group, "the sensitivity search chose it"));
-        quantizer.write(&scheme, path).map_err(Failure::input)?;
+        scheme.restrict(&quantizer.graph, &quantizer.placement);
+        quantizer.write(&scheme, WeightForm::Codes, path).map_err(Failure::input)?;
     }
     match json {
         true => output::json(&outcome)?,
@@ -158,6 +166,30 @@ pub(super) fn refined(
     let meter =
         Meter::new(&quantizer.graph, &quantizer.placement, &scheme, samples, points, options).map_err(failure)?;
     watched("trying ranges", |tick| refine(&meter, seen, choice.activations, tick))
+}
+
+/// Leaves the groups in float that pay most for the share of multiply-adds that may stay there.
+pub(super) fn mixed(
+    quantizer: &mut Quantizer,
+    scheme: &mut Scheme,
+    float_macs: f64,
+    sizes: &Bindings,
+    samples: &Samples,
+) -> Result<Mix, Failure> {
+    let points = points(&quantizer.graph, &[]).map_err(failure)?;
+    let options = reference::Options { bindings: sizes.clone(), ..reference::Options::default() };
+    let meter =
+        Meter::new(&quantizer.graph, &quantizer.placement, scheme, samples, points, options).map_err(failure)?;
+    let found = watched("measuring groups", |tick| mix(&meter, float_macs, sizes, tick))?;
+    let mut keep = quantizer.placement.float.clone();
+    keep.extend(found.float.iter().map(|spared| {
+        let (noise, macs) = (100.0 * spared.noise, 100.0 * spared.macs);
+        (spared.group.clone(), format!("on codes it made {noise:.1}% of the noise with {macs:.2}% of the multiply-adds"))
+    }));
+    drop(meter);
+    quantizer.placement = place(&quantizer.graph, &keep);
+    scheme.restrict(&quantizer.graph, &quantizer.placement);
+    Ok(found)
 }
 
 /// Runs a measurement under a progress bar; once the first sample has shown how long it takes, the rest is told.
@@ -307,7 +339,7 @@ fn print_search(out: &mut impl Write, search: &Found) -> Result<(), Failure> {
     Ok(())
 }
 
-fn decibels(db: f64) -> String {
+pub(super) fn decibels(db: f64) -> String {
     match db {
         f64::INFINITY => "exact".into(),
         f64::NEG_INFINITY => "lost".into(),

@@ -63,8 +63,14 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
     let rounding = &kernel.schedule.rounding;
     let finite = !rounding.is_empty() && rounding.iter().all(finite);
     let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new(), finite };
-    for (i, stmt) in kernel.body.iter().enumerate() {
-        writer.statement(i, stmt)?;
+    // In f64 everything is computed: the second opinion is seldom asked.
+    let lookups = if precision == Precision::Double { &[][..] } else { &kernel.schedule.lookups };
+    let live = if lookups.is_empty() { vec![true; kernel.body.len()] } else { kernel.live(lookups) };
+    for (i, stmt) in kernel.body.iter().enumerate().filter(|(i, _)| live[*i]) {
+        match lookups.iter().position(|lookup| lookup.stmt as usize == i) {
+            Some(table) => writer.look_up(i, stmt, table, lookups[table].load),
+            None => writer.statement(i, stmt)?,
+        }
     }
     for store in &kernel.stores {
         let output = writer.output(store.value);
@@ -98,6 +104,12 @@ impl Writer<'_> {
             self.define(i, stmt, text);
         }
         Ok(())
+    }
+
+    /// A statement whose value is in a table, by the code of a load.
+    fn look_up(&mut self, i: usize, stmt: &Stmt, table: usize, load: u32) {
+        let code = self.arg(Arg::Load(load));
+        self.define(i, stmt, format!("lookup{table}[(u8){code}]"));
     }
 
     fn define(&mut self, i: usize, stmt: &Stmt, text: String) {

@@ -119,11 +119,15 @@ fn finish(
     Ok(KernelSource { text: text.replacen(ENTRY, &entry, 1), entry, params, rule })
 }
 
-/// The table of a kernel that looks its results up ([`Schedule::table`](crate::plan::Schedule::table)), as its device buffer holds it;
-/// `None` if the kernel computes.
+/// The table of a kernel that looks results up ([`Schedule::table`](crate::plan::Schedule::table)) or chains of its body
+/// ([`Schedule::lookups`](crate::plan::Schedule::lookups)), as its device buffer holds it; `None` if it computes everything.
 ///
 /// # Panics
 /// If the kernel's body is not valid (see [`crate::reference::body::check`]).
 pub fn table_of(kernel: &Kernel) -> Option<Vec<u8>> {
-    kernel.schedule.table.map(|table| forms::contents(kernel, table))
+    match kernel.schedule.table {
+        Some(table) => Some(forms::contents(kernel, table)),
+        None if kernel.schedule.lookups.is_empty() => None,
+        None => Some(forms::lookups(kernel)),
+    }
 }

@@ -177,6 +177,11 @@ impl AttributeProto {
         AttributeProto { floats: floats.into(), ..Self::of(name, AttributeType::Floats) }
     }
 
+    /// A tensor.
+    pub fn of_tensor(name: &str, tensor: TensorProto) -> AttributeProto {
+        AttributeProto { t: Some(Box::new(tensor)), ..Self::of(name, AttributeType::Tensor) }
+    }
+
     /// A subgraph.
     pub fn of_graph(name: &str, graph: GraphProto) -> AttributeProto {
         AttributeProto { g: Some(Box::new(graph)), ..Self::of(name, AttributeType::Graph) }

@@ -24,7 +24,7 @@ pub use layout::Tile;
 pub use moved::{Moved, SECTOR, moved_for};
 pub use product::{Contraction, Extent, Operand, Product};
 pub use routine::{Routine, Stage};
-pub use schedule::{Blocking, Compute, Engine, Form, IndexWidth, Pick, Rounding, Schedule, Table, Traffic};
+pub use schedule::{Blocking, Compute, Engine, Form, IndexWidth, Lookup, Pick, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};
 
 use crate::dim::{Bindings, Dim, DimError};
@@ -195,6 +195,32 @@ impl Kernel {
             Arg::Stmt(i) => self.body[i as usize].dtype,
             Arg::Const(scalar) => scalar.dtype(),
         }
+    }
+
+    /// The statements that are computed if these are looked up: what the stores and the guards of roundings need.
+    pub fn live(&self, lookups: &[Lookup]) -> Vec<bool> {
+        let mut live = vec![false; self.body.len()];
+        let mut mark = |arg: &Arg| {
+            if let Arg::Stmt(i) = arg {
+                live[*i as usize] = true;
+            }
+        };
+        self.stores.iter().for_each(|store| mark(&store.value));
+        for (_, rounding) in &self.schedule.rounding {
+            if let Rounding::Guarded { of, .. } = rounding {
+                of.iter().for_each(&mut mark);
+            }
+        }
+        for i in (0..self.body.len()).rev() {
+            if live[i] && !lookups.iter().any(|lookup| lookup.stmt as usize == i) {
+                for arg in &self.body[i].args {
+                    if let Arg::Stmt(i) = arg {
+                        live[*i as usize] = true;
+                    }
+                }
+            }
+        }
+        live
     }
 
     /// Number of tuples of the domain.

@@ -10,6 +10,9 @@ pub struct Schedule {
     /// Look results up instead of computing them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
+    /// Chains of the body that are looked up, each on one 8-bit operand; what depends on other operands too is computed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<Lookup>,
     pub compute: Compute,
     pub index: IndexWidth,
     /// Threads a block.
@@ -118,6 +121,14 @@ pub enum Table {
     Codes16 { blocks: u32 },
 }
 
+/// A statement that depends on one 8-bit operand alone: its 256 values, which the host computed, lie in shared memory as f32, and the
+/// statements that only it needs are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lookup {
+    pub stmt: u32,
+    pub load: u32,
+}
+
 /// Which of an op's CUDA expressions a kernel uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,6 +177,7 @@ impl Default for Schedule {
         Schedule {
             form: Form::Strided,
             table: None,
+            lookups: Vec::new(),
             compute: Compute::Accurate,
             index: IndexWidth::Bits64,
             threads: 256,

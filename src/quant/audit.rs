@@ -85,12 +85,13 @@ const WORTH_DB: f64 = 1.0;
 const APART: f64 = 4.0;
 const CLIPPED: f64 = 0.01;
 
-const CALIBRATORS: [(&str, Calibrator); 5] = [
+const CALIBRATORS: [(&str, Calibrator); 6] = [
     ("min-max", Calibrator::MinMax),
     ("percentile 99.999", Calibrator::Percentile(99.999)),
     ("percentile 99.99", Calibrator::Percentile(99.99)),
     ("entropy", Calibrator::Entropy),
     ("mse", Calibrator::Mse),
+    ("power 4", Calibrator::Power(4)),
 ];
 
 /// Audits a scheme. Multiply-adds are counted for the sizes that the data had. Tensors that were not observed are left out.

@@ -18,6 +18,9 @@ pub enum Calibrator {
     Entropy,
     /// The range whose codes have the least mean squared error.
     Mse,
+    /// The range whose codes have the least mean error to this power. The higher it is the less is clipped: rare large values are often
+    /// those that decide a score, and other data may have larger ones.
+    Power(u8),
 }
 
 /// Whether the zero point is 0.
@@ -99,6 +102,9 @@ pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, codes: Codes) ->
         Calibrator::Percentile(p) => percentile(histogram, p, codes),
         Calibrator::Entropy => entropy(histogram, codes),
         Calibrator::Mse => least_error(histogram, codes),
+        Calibrator::Power(power) => {
+            search(histogram, codes, |scale, zero| error_to_power(histogram, scale, zero, codes, power))
+        }
     };
     let (error, power, clipped) = loss(histogram, scale, zero_point, codes);
     let sqnr_db = 10.0 * (power / error).log10();
@@ -135,6 +141,19 @@ fn loss(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes) -> (f6
         clipped += if x < low || x > high { n } else { 0.0 };
     }
     (error, power, clipped)
+}
+
+/// The sum of the errors of all values to a power.
+fn error_to_power(histogram: &Histogram, scale: f32, zero_point: i32, codes: Codes, power: u8) -> f64 {
+    let (first, last) = codes.codes();
+    let (s, zero) = (f64::from(scale), Number::Int(zero_point.into()));
+    let error = |(x, n): (f64, u64)| {
+        let code = qparams::quantize(x, s, zero, codes.dtype).as_i128().clamp(first.into(), last.into());
+        let error = (x - qparams::dequantize(Number::Int(code), s, zero)).abs();
+        // Within a bin values are spread evenly, so the error is no less than that of a code of the bin's width.
+        n as f64 * error.max(histogram.width().min(s) / 4.0).powi(power.into())
+    };
+    histogram.bins().map(error).sum()
 }
 
 fn percentile(histogram: &Histogram, p: f64, codes: Codes) -> (f32, i32) {
@@ -259,6 +278,10 @@ mod tests {
             assert!(all[3] >= all[0] && all[3] >= all[1] - 0.1 && all[3] >= all[2] - 0.1, "{all:?}");
             assert!(calibrate(&h, Calibrator::Percentile(99.99), codes).scale < 0.08);
             assert!(calibrate(&h, Calibrator::Entropy, codes).scale < 0.2);
+            // Higher powers clip less.
+            let scale = |c| calibrate(&h, c, codes).scale;
+            let scales = [Calibrator::Mse, Calibrator::Power(3), Calibrator::Power(8), Calibrator::MinMax].map(scale);
+            assert!(scales.is_sorted() && scales[0] < scales[3], "{scales:?}");
         }
     }
 

@@ -22,11 +22,11 @@ pub struct Choice {
 }
 
 impl Default for Choice {
-    /// Least squared error, u8 with zero points: the range of SiLU and ReLU is lopsided, and symmetric codes would waste half of
-    /// theirs.
+    /// Least error to the fourth power, which clips little: what a score depends on is often rare and large. u8 with zero points: the
+    /// range of SiLU and ReLU is lopsided, and symmetric codes would waste half of theirs.
     fn default() -> Choice {
         let activations = Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
-        Choice { calibrator: Calibrator::Mse, activations, correct_biases: true }
+        Choice { calibrator: Calibrator::Power(4), activations, correct_biases: true }
     }
 }
 

@@ -30,4 +30,4 @@ pub use quantizer::{QuantizeError, Quantizer, matching};
 pub use record::{MergeError, Record, merge};
 pub use scheme::{Role, Scheme, TensorScale};
 pub use simulate::{simulate, weight_codes};
-pub use write::{OPSET, WriteError, unwritable, write};
+pub use write::{OPSET, WeightForm, WriteError, unwritable, write};

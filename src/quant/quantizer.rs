@@ -4,7 +4,7 @@ use super::choose::{Choice, Unseen, choose};
 use super::observe::{Observation, Watched, watched};
 use super::place::{Placement, place};
 use super::scheme::Scheme;
-use super::write::{WriteError, unwritable, write};
+use super::write::{WeightForm, WriteError, unwritable, write};
 use crate::data::{DataError, Samples};
 use crate::dim::Bindings;
 use crate::graph::Graph;
@@ -132,8 +132,8 @@ impl Quantizer {
     ///
     /// # Errors
     /// What [`write`](super::write()) gives, and of the file system.
-    pub fn write(mut self, scheme: &Scheme, path: &Path) -> Result<(), QuantizeError> {
-        write(&mut self.file.model, &self.graph, &self.placement, scheme)?;
+    pub fn write(mut self, scheme: &Scheme, form: WeightForm, path: &Path) -> Result<(), QuantizeError> {
+        write(&mut self.file.model, &self.graph, &self.placement, scheme, form)?;
         Ok(self.file.write(path)?)
     }
 }

@@ -3,9 +3,11 @@
 //! Tensors and groups go by their names in the model, so that a scheme outlives the graph it was made for: it is what
 //! `calibration.json` holds, what a simulated run executes and what is written into the model.
 
+use super::place::Placement;
 use crate::dtype::DType;
+use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module's page.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,8 +62,13 @@ impl Scheme {
         !self.float.contains_key(group)
     }
 
-    /// Leaves a group in float. Tensors that only it read stay in the scheme and are not used.
-    pub fn keep_float(&mut self, group: &str, reason: &str) {
-        self.float.insert(group.into(), reason.into());
+    /// Forgets the scales and corrections of what a placement leaves in float.
+    pub fn restrict(&mut self, graph: &Graph, placement: &Placement) {
+        let sites = placement.sites.iter().map(|site| site.value);
+        let values = sites.chain(placement.weights.iter().map(|weight| weight.value));
+        let names: BTreeSet<&str> = values.map(|value| graph.value_name(value)).collect();
+        self.tensors.retain(|name, _| names.contains(name.as_str()));
+        self.corrections.retain(|group, _| !placement.float.contains_key(group));
+        self.float.clone_from(&placement.float);
     }
 }

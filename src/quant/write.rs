@@ -7,7 +7,7 @@
 use super::correct::corrected;
 use super::place::{Placement, Site, Weight};
 use super::scheme::{Scheme, TensorScale};
-use super::simulate::weight_codes;
+use super::simulate::{dequantized, weight_codes};
 use crate::graph::{Graph, NodeId, Value};
 use crate::name::Shown;
 use crate::onnx::proto::{AttributeProto, ModelProto};
@@ -60,11 +60,28 @@ pub fn unwritable(
     Ok(found)
 }
 
+/// How a weight's codes are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WeightForm {
+    /// As i8 codes behind a DequantizeLinear: a quarter of the bytes.
+    #[default]
+    Codes,
+    /// As the values that the codes stand for, in f32, behind a QuantizeLinear, which gives these codes again, and a DequantizeLinear: the
+    /// form that every TensorRT with explicit quantization reads (codes alone since version 9).
+    Pairs,
+}
+
 /// Writes the scheme into the model. Sites and weights without an entry in the scheme stay in float.
 ///
 /// # Errors
 /// If the model's operator set is too old, or a tensor of the placement is not in the file (see [`unwritable`]).
-pub fn write(model: &mut ModelProto, graph: &Graph, placement: &Placement, scheme: &Scheme) -> Result<(), WriteError> {
+pub fn write(
+    model: &mut ModelProto,
+    graph: &Graph,
+    placement: &Placement,
+    scheme: &Scheme,
+    form: WeightForm,
+) -> Result<(), WriteError> {
     let mut edit = Edit::new(model)?;
     let found = edit.opset("").unwrap_or(0);
     if found < OPSET {
@@ -78,7 +95,7 @@ pub fn write(model: &mut ModelProto, graph: &Graph, placement: &Placement, schem
         let same = placement.weights.iter().filter(|w| w.value == weight.value);
         let readers: Vec<_> = same.map(|w| (w.anchor, w.slot)).collect();
         if written.insert(weight.value) {
-            write_weight(&mut edit, &file, graph, weight, &readers, scale)?;
+            write_weight(&mut edit, &file, graph, (weight, &readers), scale, form)?;
         }
         let group = placement.groups.iter().find(|group| group.anchor == Some(weight.anchor));
         let correction = group.and_then(|group| scheme.corrections.get(&group.name));
@@ -98,20 +115,26 @@ fn write_weight(
     edit: &mut Edit,
     file: &File,
     graph: &Graph,
-    weight: &Weight,
-    readers: &[(NodeId, u32)],
+    (weight, readers): (&Weight, &[(NodeId, u32)]),
     scale: &TensorScale,
+    form: WeightForm,
 ) -> Result<(), WriteError> {
     let name = graph.value_name(weight.value);
     let uses = file.uses(edit, graph, weight.value, readers).ok_or_else(|| WriteError::Unwritable(name.into()))?;
-    let codes = edit.constant(&format!("{name}_codes"), &weight_codes(weight, scale)?);
     let channels = [scale.scales.len()];
     let factor = edit.constant(&format!("{name}_scale"), &Tensor::from_slice(&channels, &scale.scales)?);
     let zeros = scale.zero_points.iter().map(|zero| Number::Int((*zero).into()));
     let zero = edit.constant(&format!("{name}_zero_point"), &Tensor::from_numbers(scale.dtype, &channels, zeros)?);
-    let axis = AttributeProto::of_int("axis", scale.axis.unwrap_or(0) as i64);
-    let values =
-        edit.node(&format!("{name}_dequantized"), ("", "DequantizeLinear"), &[&codes, &factor, &zero], vec![axis]);
+    let axis = || vec![AttributeProto::of_int("axis", scale.axis.unwrap_or(0) as i64)];
+    let codes = match form {
+        WeightForm::Codes => edit.constant(&format!("{name}_codes"), &weight_codes(weight, scale)?),
+        WeightForm::Pairs => {
+            let exact = edit.constant(&format!("{name}_rounded"), &dequantized(weight, scale)?);
+            edit.node(&format!("{name}_quantized"), ("", "QuantizeLinear"), &[&exact, &factor, &zero], axis())
+        }
+    };
+    let dequantize = ("", "DequantizeLinear");
+    let values = edit.node(&format!("{name}_dequantized"), dequantize, &[&codes, &factor, &zero], axis());
     for (alias, uses) in uses {
         edit.redirect(&alias, &values, &uses)?;
         edit.remove_unused(&alias);

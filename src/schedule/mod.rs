@@ -4,6 +4,7 @@
 mod candidates;
 mod codes16;
 mod error;
+mod lookup;
 mod predict;
 pub mod product;
 mod tile;
@@ -71,7 +72,14 @@ pub fn with(kernel: &Kernel, pick: Pick, target: &Target, options: &Options) -> 
     // A table of 16-bit codes leaves the arithmetic to pointers that are not aligned.
     let compute = compute(kernel);
     let rounding = rounding(kernel, compute, options);
-    Schedule { form, table, compute, index, threads, traffic, rounding, library }
+    let schedule = Schedule { form, table, lookups: Vec::new(), compute, index, threads, traffic, rounding, library };
+    // Products have no place for a table.
+    if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided {
+        return schedule;
+    }
+    let kernel = Kernel { schedule, ..kernel.clone() };
+    let lookups = lookup::choose(&kernel, target, |load| is_reused(&kernel, &kernel.loads[load as usize].access));
+    Schedule { lookups, ..kernel.schedule }
 }
 
 /// Threads of a block: 128 let the next block start soonest (measured on the H200: a copy of 64 MiB 34.3 µs, against 34.9 with 256 and 37

@@ -13,6 +13,7 @@ mod random_graph;
 
 mod build;
 mod codegen;
+mod codes;
 mod differential;
 mod product;
 mod prove;

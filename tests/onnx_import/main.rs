@@ -3,6 +3,7 @@
 
 mod build;
 mod control;
+mod exporters;
 mod hostile;
 mod mutated;
 mod operators;

@@ -14,7 +14,7 @@ pub use doubt::Doubts;
 pub use flat::flat;
 pub use product::{depthwise, product};
 pub use rows::rows;
-pub use table::{Staged, contents};
+pub use table::{Staged, contents, lookups};
 pub use transposed::transposed;
 
 use super::body::{self, Body, Output};
@@ -55,7 +55,8 @@ impl<'a> Parts<'a> {
         let body = body::write(kernel, Precision::Native { fast })?;
         let guarded = kernel.schedule.rounding.iter().any(|(_, r)| matches!(r, Rounding::Guarded { .. }));
         let exact = if guarded && body.is_guarded() { Some(body::write(kernel, Precision::Double)?) } else { None };
-        Ok(Parts { kernel, body, exact, table: None })
+        let table = (!kernel.schedule.lookups.is_empty()).then(|| Staged::of_lookups(kernel));
+        Ok(Parts { kernel, body, exact, table })
     }
 
     pub fn width(&self) -> IndexWidth {
@@ -91,8 +92,8 @@ impl<'a> Parts<'a> {
     pub fn unpack(&self, i: usize, words: &str, index: &str, whole: impl Fn(usize) -> bool) -> Vec<String> {
         let dtype = self.kernel.loads[i].dtype;
         let mut lines = Vec::new();
-        if let Some(table) = &self.table {
-            return vec![table.code(&format!("{words}, {index}"))];
+        if let Some(code) = self.table.as_ref().and_then(|table| table.code(&format!("{words}, {index}"))) {
+            return vec![code];
         }
         let mut stores = (0..self.kernel.stores.len()).filter(|&store| self.stored(store) == Some(i));
         if self.body.native.contains(&i) || stores.any(|store| !whole(store)) {
@@ -178,8 +179,8 @@ impl<'a> Parts<'a> {
     /// The first part of the kernel's name: its ops, or that it looks them up.
     pub fn name(&self) -> String {
         match &self.table {
-            Some(table) => table.name(self.kernel),
-            None => ops(self.kernel),
+            Some(table) if table.is_whole() => table.name(self.kernel),
+            _ => ops(self.kernel),
         }
     }
 

@@ -17,8 +17,8 @@ pub struct Staged {
     pieces: u64,
     /// A pointer for each store's part.
     pointers: Vec<String>,
-    /// The C type of a code.
-    code: &'static str,
+    /// The C type of a code where every result is looked up; `None` where only chains are ([`Schedule::lookups`](crate::plan::Schedule)).
+    code: Option<&'static str>,
 }
 
 impl Staged {
@@ -27,9 +27,22 @@ impl Staged {
         16 * self.pieces as u32
     }
 
-    /// The line that defines the code of an element, from its words and index.
-    pub fn code(&self, place: &str) -> String {
-        format!("const {0} code = get_{0}({place});", self.code)
+    /// The line that defines the code of an element, from its words and index, where every result is looked up by it.
+    pub fn code(&self, place: &str) -> Option<String> {
+        self.code.map(|code| format!("const {code} code = get_{code}({place});"))
+    }
+
+    /// The tables of a kernel's look-ups, one after the other.
+    pub fn of_lookups(kernel: &Kernel) -> Staged {
+        let at = |i: usize| i * ENTRIES * 4 / 16;
+        let lookups = kernel.schedule.lookups.len();
+        let pointers = (0..lookups).map(|i| format!("const float* const lookup{i} = (const float*)(staged + {});", at(i)));
+        Staged { pieces: at(lookups) as u64, pointers: pointers.collect(), code: None }
+    }
+
+    /// True if the whole body is in the table.
+    pub fn is_whole(&self) -> bool {
+        self.code.is_some()
     }
 
     /// What a kernel's name says of it: not its ops, which are in the table and not in the text.
@@ -39,6 +52,9 @@ impl Staged {
         format!("table_{from}_{}", stores.join("_"))
     }
 }
+
+/// Entries of a table of 8-bit codes.
+const ENTRIES: usize = 1 << 8;
 
 fn codes(table: Table) -> u64 {
     match table {
@@ -84,7 +100,7 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         doubts: Vec::new(),
         watched: Vec::new(),
     };
-    Ok((Staged { pieces: at / 16, pointers, code: raw(size) }, body))
+    Ok((Staged { pieces: at / 16, pointers, code: Some(raw(size)) }, body))
 }
 
 /// The table: for each store its value for every code, in the order of the codes' bits.
@@ -100,4 +116,19 @@ pub fn contents(kernel: &Kernel, table: Table) -> Vec<u8> {
         }
     }
     parts.concat()
+}
+
+/// The tables of a kernel's look-ups: for each the f32 value of its statement for every code.
+pub fn lookups(kernel: &Kernel) -> Vec<u8> {
+    let zeros: Vec<_> = kernel.loads.iter().map(|load| Scalar::from_bits(load.dtype, 0).number()).collect();
+    let mut bytes = Vec::new();
+    for lookup in &kernel.schedule.lookups {
+        for code in 0..ENTRIES as u64 {
+            let mut loads = zeros.clone();
+            loads[lookup.load as usize] = Scalar::from_bits(kernel.loads[lookup.load as usize].dtype, code).number();
+            let value = body::statements(kernel, &loads, Rounding::Exact)[lookup.stmt as usize];
+            bytes.extend((value.as_f64() as f32).to_le_bytes());
+        }
+    }
+    bytes
 }

@@ -24,6 +24,7 @@ pub(super) fn convert(cx: &mut Cx) -> Done {
         }
         "QLinearAdd" => qlinear_binary(cx, Op::new(&op::ADD)),
         "QLinearMul" => qlinear_binary(cx, Op::new(&op::MUL)),
+        "QGemm" => qlinear_gemm(cx),
         "QLinearSigmoid" => qlinear_unary(cx, |cx, x| cx.pointwise(Op::new(&op::SIGMOID), &[x])),
         "QLinearLeakyRelu" => qlinear_unary(cx, |cx, x| {
             let alpha = cx.attributes.float_or("alpha", 0.01)?;
@@ -72,6 +73,32 @@ fn qlinear_binary(cx: &mut Cx, op: Op) -> Done {
     let b = real_input(cx, 3, 4, &Layout::TENSOR)?;
     let y = cx.pointwise(op, &[a, b])?;
     finish_codes(cx, y, 6, 0)
+}
+
+/// Inputs a, its scale and zero, b, its scale and zero, a bias in units of alpha and both scales, the result's scale and zero; without
+/// these the result is a float.
+fn qlinear_gemm(cx: &mut Cx) -> Done {
+    cx.at_most(9)?;
+    let (transpose_a, transpose_b) = (cx.attributes.flag("transA", false)?, cx.attributes.flag("transB", false)?);
+    let alpha = cx.attributes.float_or("alpha", 1.0)?;
+    let a = real_input(cx, 0, 1, &Layout::TENSOR)?;
+    let b = real_input(cx, 3, 4, &Layout::channel(if transpose_b { 0 } else { 1 }))?;
+    let mut y = matrix::product_of(cx, a, b, transpose_a, transpose_b)?;
+    if let Some(bias) = cx.optional(6) {
+        let (a_scale, b_scale) = (cx.input(1)?, cx.input(4)?);
+        let a_scale = cx.reshape(a_scale, Shape::SCALAR);
+        let scale = cx.pointwise(Op::new(&op::MUL), &[a_scale, b_scale])?;
+        let bias = quant::real(cx, bias, scale, None, &Layout::channel(-1), None)?;
+        y = cx.pointwise(Op::new(&op::ADD), &[y, bias])?;
+    }
+    if alpha != 1.0 {
+        let alpha = pointwise::scalar(cx, y, alpha.into())?;
+        y = cx.pointwise(Op::new(&op::MUL), &[y, alpha])?;
+    }
+    match cx.optional(7) {
+        None => cx.finish(0, y),
+        Some(_) => finish_codes(cx, y, 7, 0),
+    }
 }
 
 /// Inputs x, its scale and zero, the result's scale and zero.

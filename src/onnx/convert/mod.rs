@@ -37,6 +37,7 @@ pub(crate) fn node(cx: &mut Cx) -> Done {
     match domain(cx.node) {
         "" => standard(cx),
         "com.microsoft" => contrib::convert(cx),
+        "trt" => quant::tensorrt(cx),
         other => opaque(format!("the operator set {} is not known", super::error::quoted(other)), vec![]),
     }
 }

@@ -119,6 +119,7 @@ fn codes(
     let to = quantize.target().unwrap_or(DType::U8);
     let zero = match zero {
         Some(zero) => zero,
+        None if to.is_float() => cx.constant(Tensor::scalar(Scalar::new(to, Number::Float(0.0)))),
         None => cx.constant(Tensor::scalar(Scalar::new(to, Number::Int(0)))),
     };
     let scale = arithmetic(cx, scale, DType::F32)?;
@@ -151,6 +152,23 @@ pub(super) fn quantize(cx: &mut Cx) -> Done {
     let saturate = !to.is_float() || cx.attributes.flag("saturate", true)?;
     let row = if saturate { &op::QUANTIZE } else { &op::QUANTIZE_UNSATURATED };
     let y = codes(cx, x, scale, zero, &layout, Op::to(row, to))?;
+    cx.finish(0, y)
+}
+
+/// TensorRT's own operators that ModelOpt writes before operator set 19: codes of 8-bit floats, without zero points.
+pub(super) fn tensorrt(cx: &mut Cx) -> Done {
+    let (x, scale) = match cx.op_type() {
+        "TRT_FP8QuantizeLinear" | "TRT_FP8DequantizeLinear" => (cx.input(0)?, cx.input(1)?),
+        other => return opaque(format!("{other} is not looked into"), vec![]),
+    };
+    cx.at_most(2)?;
+    let y = match cx.op_type() {
+        "TRT_FP8QuantizeLinear" => {
+            codes(cx, x, scale, None, &Layout::TENSOR, Op::to(&op::QUANTIZE, DType::F8E4M3FN))?
+        }
+        _ if cx.dtype(x) != Some(DType::F8E4M3FN) => return opaque("its codes are no f8e4m3fn", vec![]),
+        _ => real(cx, x, scale, None, &Layout::TENSOR, None)?,
+    };
     cx.finish(0, y)
 }
 

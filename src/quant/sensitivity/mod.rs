@@ -8,6 +8,7 @@
 mod error;
 mod measure;
 mod meter;
+mod mix;
 mod refine;
 mod search;
 mod taps;
@@ -17,6 +18,7 @@ mod what_if;
 pub use error::SensitivityError;
 pub use measure::{Noise, Point, points};
 pub use meter::{Meter, Progress};
+pub use mix::{Mix, MixedPoint, Spared, mix};
 pub use refine::refine;
 pub use search::{Found, Goal, Search, Step, search};
 pub use taps::{Tap, TappedGroup, tap_groups};
