@@ -116,7 +116,7 @@ fn summary_of_shard(record: &Record, path: &Path, json: bool) -> Result<(), Fail
     if json {
         return output::json(&serde_json::json!({ "samples": samples, "tensors": tensors, "file": path }));
     }
-    writeln!(output::out(), "{tensors} tensors observed on {samples} samples: {}", path.display())?;
+    writeln!(output::out(), "{tensors} tensors observed on {}: {}", self::samples(samples), path.display())?;
     Ok(())
 }
 
@@ -168,8 +168,10 @@ impl Summary {
         writeln!(out, "{} of {} groups in INT8{share}", bold(int8), self.groups)?;
         writeln!(
             out,
-            "{} activations and {} weights have codes, calibrated on {} samples",
-            self.activations, self.weights, self.samples
+            "{} activations and {} weights have codes, calibrated on {}",
+            self.activations,
+            self.weights,
+            samples(self.samples)
         )?;
         for (name, reason) in &self.float {
             writeln!(out, "{} {} {}", dim("float:"), Shown(name), dim(reason))?;
@@ -182,13 +184,17 @@ impl Summary {
     }
 }
 
+fn samples(count: u64) -> String {
+    if count == 1 { "1 sample".into() } else { format!("{count} samples") }
+}
+
 fn print_mix(out: &mut impl Write, mix: &Mix) -> Result<(), Failure> {
     let what = match mix.float.len() {
         0 => "no group is worth leaving in float".to_string(),
         1 => "1 group is left in float for accuracy".to_string(),
         n => format!("{n} groups are left in float for accuracy"),
     };
-    writeln!(out, "{what} (measured on {} samples):", mix.samples)?;
+    writeln!(out, "{what} (measured on {}):", samples(mix.samples as u64))?;
     for point in &mix.points {
         let (all, mixed) = (sensitivity::decibels(point.all_on_codes), sensitivity::decibels(point.mixed));
         let gain = if mix.float.is_empty() { String::new() } else { format!(", {all} dB with all in INT8") };

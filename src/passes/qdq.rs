@@ -7,6 +7,10 @@
 //! `dq_view_q` does the same through views, which move codes as they move values, and through max pooling, which picks the same
 //! element by codes as by values, the scale being positive (padding is the lowest of either): `quantize(view(dequantize(q)))`
 //! becomes `view(q)`, for one scale for the whole tensor. A quantize/dequantize pair in the other order rounds, and stays.
+//!
+//! `pool_q` moves a quantize above the max pool of floats that it reads: `quantize(pool(x))` becomes `pool(quantize(x))`, so that whoever makes
+//! `x` stores codes and the pool moves a quarter of the bytes. Exact, because quantization keeps the order of values; a window that holds
+//! NaN, which has the code of 0, is the exception. Only where nothing else needs `x` in float.
 
 use super::work::{made_by, same, uniform};
 use super::{Pass, PassError, Work};
@@ -35,6 +39,18 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
             if work.graph.ty(codes) == work.graph.ty(id.value()) && work.graph.ty(codes).full().is_some() {
                 work.patch("dq_q", &nodes).replace(id.value(), codes);
             }
+            continue;
+        }
+        if let Some(pool) = pool_above(work.graph, x, &quantize) {
+            let (from, about) = (work.graph.operands(pool)[0], work.graph.node(pool).kind.clone());
+            let name = work.graph.value_name(x).to_string();
+            let codes_name = format!("{}#codes", work.graph.value_name(from));
+            let (kind, ty) = (work.graph.node(id).kind.clone(), work.graph.ty(id.value()).clone());
+            let codes = Type { dtype: ty.dtype, shape: work.graph.ty(from).shape.clone() };
+            let mut patch = work.patch("pool_q", &[pool, id]);
+            let codes = patch.add(kind, &codes_name, codes, &[from, quantize[1], quantize[2]]);
+            let pooled = patch.add(about, &name, ty, &[codes]);
+            patch.replace(id.value(), pooled);
             continue;
         }
         let mut views = Vec::new();
@@ -89,6 +105,29 @@ fn moves_codes(graph: &Graph, x: Value) -> bool {
     let node = graph.node(x.node);
     let pools = matches!(node.kind, Kind::Structural(Structural::MaxPool(_) | Structural::GlobalPool { max: true }));
     matches!(node.kind, Kind::View(_)) || pools && node.outputs.len() == 1
+}
+
+/// The max pool that made `x`, if a quantize of `x` with these operands can move above it.
+fn pool_above(graph: &Graph, x: Value, quantize: &[Value]) -> Option<NodeId> {
+    let is_pool = |id: NodeId| {
+        let node = graph.node(id);
+        matches!(node.kind, Kind::Structural(Structural::MaxPool(_))) && node.outputs.len() == 1
+    };
+    let from = *graph.operands(x.node).first().filter(|_| is_pool(x.node) && graph.use_count(x) == 1)?;
+    let made = matches!(graph.node(from.node).kind, Kind::Pointwise(_) | Kind::Anchor(_)) || is_pool(from.node);
+    let positive = uniform(graph, quantize[1]).is_some_and(|scale| scale.as_f64() > 0.0);
+    let per_tensor = positive && uniform(graph, quantize[2]).is_some();
+    let output = graph.outputs().iter().any(|(_, value)| *value == from);
+    let wants_codes = |id: NodeId| {
+        let operands = graph.operands(id);
+        let same_codes = graph.node(id).op().is_some_and(|op| op.is(&op::QUANTIZE))
+            && (1..3).all(|slot| same(graph, operands[slot], quantize[slot]));
+        is_pool(id) || same_codes
+    };
+    let float = graph.ty(from).dtype.is_some_and(|dtype| dtype.is_arithmetic_float());
+    let users = graph.users(from.node);
+    let all = users.iter().filter(|(port, ..)| *port == from.port).all(|(_, user, _)| wants_codes(*user));
+    (made && per_tensor && float && !output && all).then_some(x.node)
 }
 
 fn move_codes(patch: &mut Patch<'_>, x: Value, id: NodeId, quantize: &[Value]) -> Option<Value> {

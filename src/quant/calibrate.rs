@@ -94,7 +94,10 @@ pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, codes: Codes) ->
         return Calibration { scale: 1.0, zero_point: 0, clipped: 0.0, sqnr_db: f64::INFINITY, warnings };
     }
     if histogram.min == histogram.max {
-        warnings.push(format!("every value is {}; one code will stand for it", histogram.min));
+        warnings.push(format!(
+            "every value is {}, and its codes will fit no other; give data that vary it, or leave out what computes it",
+            histogram.min
+        ));
     }
     let (scale, zero_point) = match calibrator {
         _ if histogram.min == 0.0 && histogram.max == 0.0 => (1.0, 0),

@@ -344,6 +344,52 @@ fn the_maximum_of_codes_is_the_code_of_the_maximum() {
     assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
 }
 
+/// YOLO's spatial pyramid: what is pooled once, twice and three times is concatenated with what it was made of. One quantize below the
+/// concatenation becomes one above everything, and the pools move codes.
+#[test]
+fn a_quantize_below_max_pools_moves_above_them() {
+    let f = DType::F32;
+    let pool = Pool {
+        kernel: vec![5, 5],
+        strides: vec![1, 1],
+        dilations: vec![1, 1],
+        pads: vec![(2, 2); 2],
+        ceil_mode: false,
+        channels_last: false,
+    };
+    let build = |float: bool| {
+        let mut b = Builder::new("g");
+        let x = b.input("x", f, shape![1, 2, 6, 6]);
+        let x = b.silu(x);
+        let mut parts = vec![x];
+        for i in 0..3 {
+            let kind = Kind::Structural(Structural::MaxPool(pool.clone()));
+            let from = parts[i];
+            parts.push(b.node(Node::new(kind, &format!("p{i}"), Type::new(f, shape![1, 2, 6, 6])), &[from]).value());
+        }
+        let kind = Kind::View(View::Concat { axis: 1 });
+        let all = b.node(Node::new(kind, "all", Type::new(f, shape![1, 8, 6, 6])), &parts).value();
+        let y = b.quantize(all, 0.03, 9, DType::U8);
+        b.output("y", y);
+        if float {
+            b.output("x_too", x);
+        }
+        simplify(b)
+    };
+    let (before, after, report) = build(false);
+    assert_eq!(report.count("pool_q"), 3, "{report:?}");
+    let found = kinds(&after);
+    assert_eq!(found.iter().filter(|kind| kind.starts_with("quantize")).count(), 1, "{found:?}");
+    assert_eq!(found.iter().filter(|kind| *kind == "MaxPool").count(), 3, "{found:?}");
+    let values: Vec<f64> = (0..72).map(|i| f64::from(i * 37 % 72) * 0.2 - 6.0).collect();
+    let inputs = [("x".to_string(), Tensor::from_f64(f, &[1, 2, 6, 6], &values).unwrap())];
+    assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
+    // What is read in float as well stays so for the first pool; the others read codes.
+    let (before, after, report) = build(true);
+    assert_eq!(report.count("pool_q"), 2);
+    assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
+}
+
 #[test]
 fn views_compose_and_vanish() {
     let f = DType::F32;

@@ -44,8 +44,8 @@ pub struct Spared {
     pub noise: f64,
 }
 
-/// A point that reaches this is not worth more: the error has a hundredth of the signal's amplitude.
-const GOOD_DB: f64 = 40.0;
+/// A point that reaches this is not worth more: the error has a thousandth of the signal's amplitude.
+const GOOD_DB: f64 = 60.0;
 /// A group is left in float for no less than this, on average over the points.
 const WORTH_DB: f64 = 0.2;
 /// Next to its multiply-adds a group in float costs a conversion of codes on both sides.
@@ -171,7 +171,7 @@ mod tests {
             candidate("loud", 0.02, [0.02, 0.02]),
             candidate("large", 0.9, [0.02, 0.02]),
             candidate("small", 0.001, [0.001, 0.005]),
-            candidate("quiet", 0.001, [1e-6, 1e-6]),
+            candidate("quiet", 0.001, [1e-8, 1e-8]),
         ];
         // What is loud goes first though it costs more than what is small; what is large does not fit; what is quiet gains nothing.
         assert_eq!(names(spend(&candidates, 0.05)), ["small", "loud"]);
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_good_already_costs_nothing() {
-        assert!(spend(&[candidate("fine", 0.001, [1e-5, 0.9e-4])], 0.05).is_empty());
+        assert!(spend(&[candidate("fine", 0.001, [1e-7, 0.9e-6])], 0.05).is_empty());
         let lost = [candidate("fine", 0.001, [f64::INFINITY, 0.0])];
         assert_eq!(names(spend(&lost, 0.05)), ["fine"]);
     }
