@@ -184,7 +184,10 @@ pub(super) fn mixed(
     let mut keep = quantizer.placement.float.clone();
     keep.extend(found.float.iter().map(|spared| {
         let (noise, macs) = (100.0 * spared.noise, 100.0 * spared.macs);
-        (spared.group.clone(), format!("on codes it made {noise:.1}% of the noise with {macs:.2}% of the multiply-adds"))
+        (
+            spared.group.clone(),
+            format!("on codes it made {noise:.1}% of the noise with {macs:.2}% of the multiply-adds"),
+        )
     }));
     drop(meter);
     quantizer.placement = place(&quantizer.graph, &keep);

@@ -34,8 +34,10 @@ pub fn choose(kernel: &Kernel, target: &Target, reused: impl Fn(u32) -> bool) ->
     // The ends of chains: what is computed from one operand alone, and read together with others or stored.
     let ends = kernel.body.iter().enumerate().filter_map(|(i, stmt)| {
         let Of::Load(load) = of[i] else { return None };
-        let float = matches!(stmt.dtype, DType::F32 | DType::F16 | DType::BF16) && stmt.op.row().types != TypeRule::Quantize;
-        let read = |(j, other): (usize, &crate::plan::Stmt)| other.args.contains(&Arg::Stmt(i as u32)) && of[j] == Of::More;
+        let float =
+            matches!(stmt.dtype, DType::F32 | DType::F16 | DType::BF16) && stmt.op.row().types != TypeRule::Quantize;
+        let read =
+            |(j, other): (usize, &crate::plan::Stmt)| other.args.contains(&Arg::Stmt(i as u32)) && of[j] == Of::More;
         let joins = kernel.body.iter().enumerate().any(read);
         (float && joins && codes(load)).then_some(Lookup { stmt: i as u32, load })
     });

@@ -26,8 +26,13 @@ fn pair(load: usize, dtype: DType, at: usize) -> Scalar {
 }
 
 fn prove_pairs(name: &str, kernel: &Kernel, within: Within) {
-    let setup =
-        Setup { arch: Arch::SM_90, bindings: Bindings::new(), within, perturb: Some(7), element: &mut |l, t, at| pair(l, t, at) };
+    let setup = Setup {
+        arch: Arch::SM_90,
+        bindings: Bindings::new(),
+        within,
+        perturb: Some(7),
+        element: &mut |l, t, at| pair(l, t, at),
+    };
     prove(name, kernel, setup);
 }
 
@@ -97,7 +102,8 @@ fn mismatches(kernel: &Kernel) -> (usize, i128) {
         let outcome = it.run(&trial).unwrap_or_else(|error| panic!("{machine}: {error}"));
         let mut found = 0;
         for index in trial.tuples() {
-            let at = |region: &pointweld::prove::Region| region.element(&region.contents, region.position(&index)).number();
+            let at =
+                |region: &pointweld::prove::Region| region.element(&region.contents, region.position(&index)).number();
             let numbers: Vec<Number> = trial.loads.iter().map(at).collect();
             let exact = body::eval(kernel, &numbers, Rounding::Exact)[0].as_i128();
             let stored = &trial.stores[0];
@@ -164,11 +170,9 @@ fn expensive_chains_within_a_kernel_are_looked_up() {
     prove_pairs("a chain looked up", &heavy, ROUNDED);
 
     let column: crate::build::Strides = |d| crate::build::along(d, 1);
-    for (name, second, domain) in [
-        ("rows", column, [37i64, 1031]),
-        ("tails", dense, [3, 1031]),
-        ("tiles", crate::build::transposed, [67, 130]),
-    ] {
+    for (name, second, domain) in
+        [("rows", column, [37i64, 1031]), ("tails", dense, [3, 1031]), ("tiles", crate::build::transposed, [67, 130])]
+    {
         for (first, to) in [(I8, U8), (U8, F16), (I8, F32)] {
             let body = |b: &mut Body| {
                 let x = b.dequantize(b.load(0), 0.05, 3);
@@ -180,7 +184,11 @@ fn expensive_chains_within_a_kernel_are_looked_up() {
             };
             let made = scheduled(kernel(&domain, &[(first, dense), (F16, second)], to, body), false);
             assert_eq!(made.schedule.lookups.len(), 1, "{name}");
-            crate::prove::check(&format!("looked up, {name}, {first} to {to}"), &made, Within { ulp: 1.5, absolute: 1e-6 });
+            crate::prove::check(
+                &format!("looked up, {name}, {first} to {to}"),
+                &made,
+                Within { ulp: 1.5, absolute: 1e-6 },
+            );
         }
     }
 }

@@ -187,7 +187,12 @@ fn tensorrts_eight_bit_floats_become_quantizations() {
 fn a_quantized_gemm_is_a_product_between_q_and_dq() {
     let m = model(13).input("a", U8, &["2", "3"]).floats("as", &[], &[0.5]).tensor("az", U8, &[], vec![1]);
     let m = m.tensor("b", I8, &[2, 3], vec![1, 2, 3, 255, 0, 1]).floats("bs", &[2], &[0.25, 1.0]);
-    let m = m.tensor("bz", I8, &[2], vec![0, 0]).tensor("c", I32, &[2], [4i32, -6].iter().flat_map(|c| c.to_le_bytes()).collect());
+    let m = m.tensor("bz", I8, &[2], vec![0, 0]).tensor(
+        "c",
+        I32,
+        &[2],
+        [4i32, -6].iter().flat_map(|c| c.to_le_bytes()).collect(),
+    );
     let m = m.floats("ys", &[], &[0.25]).tensor("yz", I8, &[], vec![0]);
     let attributes = vec![A::of_float("alpha", 2.0), A::of_int("transB", 1)];
     let inputs = ["a", "as", "az", "b", "bs", "bz", "c", "ys", "yz"];

@@ -107,7 +107,8 @@ fn options_choose_codes_and_what_stays_float() {
 #[test]
 fn a_model_for_tensorrt_keeps_its_rules() {
     let folder = workplace(17);
-    let args = ["quantize", "model.onnx", "--data", "data", "-o", "o.onnx", "--target", "tensorrt", "--float-macs", "0"];
+    let args =
+        ["quantize", "model.onnx", "--data", "data", "-o", "o.onnx", "--target", "tensorrt", "--float-macs", "0"];
     let out = pointweld(&args, folder.path());
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let graph = *ModelFile::read(folder.path().join("o.onnx")).unwrap().model.graph.unwrap();

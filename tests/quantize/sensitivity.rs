@@ -70,7 +70,9 @@ fn the_table_names_every_group_and_a_target_out_of_reach_is_told() {
     let out = pointweld(&["sensitivity", "model.onnx", "--data", "data", "--top", "0"], folder.path());
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let said = text(&out.stdout);
-    for part in ["5 samples; 6 groups on codes", "class_scores", "conv sigmoid mul", "neck", "in float: scores", "model.onnx"] {
+    for part in
+        ["5 samples; 6 groups on codes", "class_scores", "conv sigmoid mul", "neck", "in float: scores", "model.onnx"]
+    {
         assert!(said.contains(part), "{part} is missing in\n{said}");
     }
     let far = ["sensitivity", "model.onnx", "--data", "data", "--target-db", "90", "--float-macs", "0.01"];
@@ -97,7 +99,8 @@ fn the_table_names_every_group_and_a_target_out_of_reach_is_told() {
 fn quantize_reports_every_tensor_as_a_page_or_as_data() {
     let folder = workplace(17);
     let run = |report: &str| {
-        let args = ["quantize", "model.onnx", "--data", "data", "-o", "o.onnx", "--float-macs", "0", "--report", report];
+        let args =
+            ["quantize", "model.onnx", "--data", "data", "-o", "o.onnx", "--float-macs", "0", "--report", report];
         let out = pointweld(&args, folder.path());
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
         std::fs::read_to_string(folder.path().join(report)).unwrap()

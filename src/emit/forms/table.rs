@@ -36,7 +36,8 @@ impl Staged {
     pub fn of_lookups(kernel: &Kernel) -> Staged {
         let at = |i: usize| i * ENTRIES * 4 / 16;
         let lookups = kernel.schedule.lookups.len();
-        let pointers = (0..lookups).map(|i| format!("const float* const lookup{i} = (const float*)(staged + {});", at(i)));
+        let pointers =
+            (0..lookups).map(|i| format!("const float* const lookup{i} = (const float*)(staged + {});", at(i)));
         Staged { pieces: at(lookups) as u64, pointers: pointers.collect(), code: None }
     }
 

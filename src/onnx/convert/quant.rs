@@ -163,9 +163,7 @@ pub(super) fn tensorrt(cx: &mut Cx) -> Done {
     };
     cx.at_most(2)?;
     let y = match cx.op_type() {
-        "TRT_FP8QuantizeLinear" => {
-            codes(cx, x, scale, None, &Layout::TENSOR, Op::to(&op::QUANTIZE, DType::F8E4M3FN))?
-        }
+        "TRT_FP8QuantizeLinear" => codes(cx, x, scale, None, &Layout::TENSOR, Op::to(&op::QUANTIZE, DType::F8E4M3FN))?,
         _ if cx.dtype(x) != Some(DType::F8E4M3FN) => return opaque("its codes are no f8e4m3fn", vec![]),
         _ => real(cx, x, scale, None, &Layout::TENSOR, None)?,
     };

@@ -76,8 +76,11 @@ pub fn mix(meter: &Meter, most: f64, sizes: &Bindings, progress: &Progress) -> R
     // The model with none of them in float, the first, the first two …
     let sets = (0..=taken.len()).map(|n| taken[..n].iter().map(|c| c.name).collect::<BTreeSet<_>>());
     let variants = sets.map(|set| meter.variant(&set)).collect::<Result<Vec<_>, _>>()?;
-    let measured: Vec<Vec<f64>> =
-        meter.measure(&[], &variants, progress)?.iter().map(|row| row.iter().map(|noise| noise.db()).collect()).collect();
+    let measured: Vec<Vec<f64>> = meter
+        .measure(&[], &variants, progress)?
+        .iter()
+        .map(|row| row.iter().map(|noise| noise.db()).collect())
+        .collect();
     let best = measured.iter().map(|db| worth(db)).fold(f64::NEG_INFINITY, f64::max);
     let enough = measured.iter().position(|db| worth(db) >= best - WORTH_DB).unwrap_or(0);
     let points = meter.points.iter().enumerate().map(|(p, point)| MixedPoint {
