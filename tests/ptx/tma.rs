@@ -111,6 +111,15 @@ fn a_producer_feeds_two_warpgroups() {
     }
 }
 
+/// What a thread that comes too early meets: which it is depends on who comes first.
+fn early(kind: &FaultKind) -> bool {
+    use FaultKind::*;
+    matches!(
+        kind,
+        PendingCopy { .. } | PendingOperand { .. } | PendingRegister { .. } | SharedRace { .. } | Uninitialised { .. }
+    ) || matches!(kind, Protocol(what) if what.contains("more arrivals"))
+}
+
 #[test]
 fn faults_planted_in_a_pipeline() {
     let right = pipeline();
@@ -121,26 +130,14 @@ fn faults_planted_in_a_pipeline() {
     };
     // Nobody waits for the copies, or for the stage to be free again.
     let kind = fault("wait(at(&full[s]), step / 3 & 1);", "");
-    assert!(matches!(kind, FaultKind::PendingCopy { .. } | FaultKind::Uninitialised { .. }), "{kind}");
+    assert!(early(&kind), "{kind}");
     let kind = fault("if (step >= 3) wait(at(&empty[s]), step / 3 - 1 & 1);", "");
-    assert!(
-        matches!(
-            kind,
-            FaultKind::PendingCopy { .. }
-                | FaultKind::PendingOperand { .. }
-                | FaultKind::SharedRace { .. }
-                | FaultKind::Protocol(_)
-        ),
-        "{kind}"
-    );
+    assert!(early(&kind), "{kind}");
     // The stage is given back while it is read, or by one warp for all.
     let kind = fault("wgmma.wait_group.sync.aligned 0;", "wgmma.wait_group.sync.aligned 1;");
-    assert!(matches!(kind, FaultKind::PendingOperand { .. } | FaultKind::PendingRegister { .. }), "{kind}");
+    assert!(early(&kind), "{kind}");
     let kind = fault("asm volatile(\"bar.sync %0, 128;\" :: \"r\"(1 + warp / 4) : \"memory\");", "");
-    assert!(
-        matches!(kind, FaultKind::PendingOperand { .. } | FaultKind::SharedRace { .. } | FaultKind::Protocol(_)),
-        "{kind}"
-    );
+    assert!(early(&kind), "{kind}");
     // Bytes miscounted, arrivals miscounted, parities confused.
     let kind = fault("\"r\"(384 * 128) : \"memory\"", "\"r\"(384 * 128 + 16) : \"memory\"");
     assert!(matches!(kind, FaultKind::StepLimit { .. } | FaultKind::Deadlock { .. }), "{kind}");
@@ -154,8 +151,8 @@ fn faults_planted_in_a_pipeline() {
     // A tile at an address that is none.
     let kind = fault("tile(at(smem) + s * (384 * 128), A", "tile(at(smem) + s * (384 * 128) + 64, A");
     assert!(matches!(kind, FaultKind::Misaligned { size: 128, .. }), "{kind}");
-    let kind = fault("\"l\"(&map)", "\"l\"(C)");
-    assert!(matches!(kind, FaultKind::Protocol(_) | FaultKind::Uninitialised { .. }), "{kind}");
+    let kind = fault("\"l\"(&map)", "\"l\"((const char*)&map + 64)");
+    assert!(matches!(&kind, FaultKind::Protocol(what) if what.contains("no tensor map")), "{kind}");
 }
 
 #[test]
