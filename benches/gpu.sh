@@ -3,15 +3,15 @@
 # models' kernels there, the figures of benches/cases.json, and the peers where they are installed. It takes what `make gpu-bundle` gathered:
 #
 #   make gpu-bundle                    # where Rust is: out/gpu
-#   out/gpu/gpu.sh out/gpu out [tests] [verify] [bench] [products] [models] [tune]   # where the GPU is; all unless some are named
+#   out/gpu/gpu.sh out/gpu out [tests] [verify] [racecheck] [bench] [products] [models] [tune]   # where the GPU is; all unless some are named
 #
-# It writes out/tests.md, out/tests.log, out/verify.md, out/pointweld.json, out/peers.json, out/products.json, out/models.md and locks, and prints the
+# It writes out/tests.md, out/tests.log, out/verify.md, out/racecheck.log, out/pointweld.json, out/peers.json, out/products.json, out/models.md and locks, and prints the
 # tables. It needs CUDA's NVRTC:
 # POINTWELD_NVRTC names the library if the loader does not find it. The exit code is 1 if a test or a proof failed.
 set -euo pipefail
 bundle=$(cd "$1" && pwd) out=$2
 shift 2
-parts=" ${*:-tests verify bench products models tune} "
+parts=" ${*:-tests verify racecheck bench products models tune} "
 mkdir -p "$out"
 here=$(cd "$(dirname "$0")" && pwd)
 pointweld=$bundle/pointweld
@@ -52,6 +52,19 @@ if [[ $parts == *" tests "* ]]; then
   done
   rm -f "$out/one.log"
   cat "$out/tests.md"
+fi
+
+# Races within a block on hardware, of the kernels that go through shared memory: the tool slows a kernel down a thousandfold, so only the
+# first launches of a few.
+if [[ $parts == *" racecheck "* ]] && command -v compute-sanitizer > /dev/null; then
+  for formula in \
+    'y = a:f16[130,66] + transpose(b:f16[66,130])' \
+    'y:i8 = transpose(quantize(silu(dequantize(x:i8[65,129], 0.05)), 0.04))' \
+    'y = transpose(relu(x:f32[33,70]))'; do
+    timeout 60 compute-sanitizer --tool racecheck --launch-count 4 --error-exitcode 9 \
+      "$pointweld" bench --expr "$formula" >> "$out/racecheck.log" 2>&1 || { failed=1; echo "racecheck: $formula"; }
+  done
+  grep -a "RACECHECK SUMMARY" "$out/racecheck.log" || failed=1
 fi
 
 if [[ $parts == *" verify "* ]]; then

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-out/gpu}
 profile=${PROFILE:-release}
-tests=(runtime session prove kernels ops ptx)
+tests=(runtime session prove kernels ops ptx routines)
 
 cargo build --locked --quiet --profile "$profile"
 built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")

@@ -111,3 +111,33 @@ fn broadcasts_that_depend_on_the_sizes_are_tried_at_sizes_that_broadcast() {
         }
     }
 }
+
+/// A chain that is looked up in a table of 65,536 entries, by blocks that walk the domain.
+fn looked_up(shape: &str) -> String {
+    let chain = (0..10).fold("x".to_string(), |x, _| format!("(silu({x}) - 0.3)"));
+    format!("y = {}", chain.replacen("(x)", &format!("(x:f16[{shape}])"), 1))
+}
+
+#[test]
+fn blocks_that_walk_take_every_code_in_several_rounds() {
+    let chain = looked_up("67108864");
+    for shape in ["67108864", "8192,8190", "n,64"] {
+        for (machine, proof) in proofs(&looked_up(shape), Arch::SM_90, str::to_string) {
+            assert!(proof.holds() && proof.elements > 1 << 16, "{shape} on {machine}: {proof:#?}");
+        }
+    }
+    // The rounds overlap; those after the first stay where they are; the table's last entries are not copied.
+    for (from, to) in [
+        ("place += (idx)gridDim.x * 16384u", "place += (idx)gridDim.x * 32768u"),
+        ("load_once<16, 16>(x0 + first)", "load_once<16, 16>(x0 + (first - place + begin))"),
+        ("i < 8192u; i += 1024u", "i < 8191u; i += 1024u"),
+    ] {
+        let edit = |text: &str| {
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to)
+        };
+        for (machine, proof) in proofs(&chain, Arch::SM_90, edit) {
+            assert!(!proof.holds(), "{to} on {machine}: {proof:#?}");
+        }
+    }
+}

@@ -1,4 +1,8 @@
-//! Routines: every family's kernels, executed from their PTX on awkward sizes and data, against the CPU reference and the stated bound.
+//! Routines: every family's kernels, executed from their PTX on awkward sizes and data, against the CPU reference and the stated bound; and
+//! on the GPU, where one answers.
+
+#[path = "common/gpu.rs"]
+mod gpu;
 
 use pointweld::anchor::{Anchor, Conv};
 use pointweld::compile::{Output as Form, Request, Toolchain};
@@ -8,8 +12,10 @@ use pointweld::emit::{self, KernelSource};
 use pointweld::fuse::{self, fuse};
 use pointweld::graph::{Graph, Kind, Node, Output, Type, Value};
 use pointweld::plan::Step;
-use pointweld::prove::{Options, Proof, routine};
+use pointweld::prove::routine::{self, Machine};
+use pointweld::prove::{Options, Proof};
 use pointweld::reference;
+use pointweld::runtime::Device;
 use pointweld::scalar::{Number, Scalar};
 use pointweld::shape;
 use pointweld::structural::*;
@@ -67,7 +73,18 @@ fn zeros(operand: &Given) -> Tensor {
     }
 }
 
-fn proof(name: &str, kind: Kind, outputs: usize, operands: &[Given], edit: impl Fn(String) -> String) -> Proof {
+/// The GPU, if there is one.
+static DEVICE: LazyLock<Option<Device>> = LazyLock::new(gpu::device);
+
+/// Proves one node's routine on a machine; `edit` changes the PTX for the interpreter.
+fn proof_on(
+    machine: Machine,
+    name: &str,
+    kind: Kind,
+    outputs: usize,
+    operands: &[Given],
+    edit: impl Fn(String) -> String,
+) -> Proof {
     let untyped = graph_of(&kind, outputs, operands, &[]);
     let node = untyped.outputs()[0].1.node;
     let tensors: Vec<Tensor> = operands.iter().map(zeros).collect();
@@ -84,11 +101,19 @@ fn proof(name: &str, kind: Kind, outputs: usize, operands: &[Given], edit: impl 
         .iter()
         .map(|stage| emit::emit_stage(stage, &emit::Options::default()).unwrap_or_else(|e| panic!("{name}: {e}")))
         .collect();
-    let texts: Vec<String> = sources.iter().map(|source| edit(ptx(name, source))).collect();
+    let code = |source: &KernelSource| match machine {
+        Machine::Interpreter => edit(ptx(name, source)).into_bytes(),
+        Machine::Gpu(_, arch) => compile(name, source, arch, Form::Cubin),
+    };
+    let codes: Vec<Vec<u8>> = sources.iter().map(code).collect();
     let stages: Vec<routine::Compiled> =
-        found.stages.iter().zip(&sources).zip(&texts).map(|((a, b), c)| (a, b, c.as_str())).collect();
+        found.stages.iter().zip(&sources).zip(&codes).map(|((a, b), c)| (a, b, c.as_slice())).collect();
     let seed = name.bytes().map(u64::from).sum();
-    routine::prove(&graph, found, &stages, &Bindings::new(), &Options { samples: 0, seed })
+    routine::prove(&graph, found, &stages, machine, &Bindings::new(), &Options { samples: 0, seed })
+}
+
+fn proof(name: &str, kind: Kind, outputs: usize, operands: &[Given], edit: impl Fn(String) -> String) -> Proof {
+    proof_on(Machine::Interpreter, name, kind, outputs, operands, edit)
 }
 
 /// Shape reads nothing of its operand: the symbols of the operand's sizes are the routine's nevertheless.
@@ -110,21 +135,31 @@ fn the_sizes_of_an_operand_that_is_not_read_are_bound() {
     let sources: Vec<KernelSource> = sources.collect();
     let texts: Vec<String> = sources.iter().map(|source| ptx("sizes", source)).collect();
     let stages: Vec<routine::Compiled> =
-        found.stages.iter().zip(&sources).zip(&texts).map(|((a, b), c)| (a, b, c.as_str())).collect();
-    let proof = routine::prove_at_some_size(&graph, found, &stages, &Options { samples: 0, seed: 1 });
+        found.stages.iter().zip(&sources).zip(&texts).map(|((a, b), c)| (a, b, c.as_bytes())).collect();
+    let options = Options { samples: 0, seed: 1 };
+    let proof = routine::prove_at_some_size(&graph, found, &stages, Machine::Interpreter, &options);
     assert!(proof.holds() && proof.elements == 3, "{proof:#?}");
 }
 
 fn ptx(name: &str, source: &KernelSource) -> String {
-    let request =
-        Request { source: &source.text, kernel: &source.entry, arch: Arch::SM_75, output: Form::Ptx, options: &[] };
-    let compiled = TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{name}: {e}\n{}", source.text));
-    String::from_utf8(compiled.bytes).unwrap()
+    String::from_utf8(compile(name, source, Arch::SM_75, Form::Ptx)).unwrap()
+}
+
+fn compile(name: &str, source: &KernelSource, arch: Arch, output: Form) -> Vec<u8> {
+    let request = Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] };
+    TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{name}: {e}\n{}", source.text)).bytes
 }
 
 fn check_kind(name: &str, kind: Kind, outputs: usize, operands: &[Given]) {
+    let on_gpu = DEVICE.as_ref().map(|device| {
+        let machine = Machine::Gpu(device, device.arch());
+        proof_on(machine, name, kind.clone(), outputs, operands, |ptx| ptx)
+    });
     let proof = proof(name, kind, outputs, operands, |ptx| ptx);
     assert!(proof.holds(), "{name}: {proof:#?}");
+    if let Some(proof) = on_gpu {
+        assert!(proof.holds(), "{name} on the GPU: {proof:#?}");
+    }
 }
 
 fn check(name: &str, op: Structural, outputs: usize, operands: &[Given]) {

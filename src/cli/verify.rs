@@ -59,9 +59,7 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if device.is_none() {
-        proofs.extend(routines(args, &planned, &toolchain, arch)?);
-    }
+    proofs.extend(routines(args, &planned, &toolchain, device.as_ref(), arch)?);
     if json {
         output::json(&proofs)?;
     } else {
@@ -77,8 +75,18 @@ pub fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// Proves each distinct routine on the interpreter, at sizes of its symbols that it can be launched with.
-fn routines(args: &VerifyArgs, planned: &Planned, toolchain: &Toolchain, arch: Arch) -> Result<Vec<Proof>, Failure> {
+/// Proves each distinct routine, at sizes of its symbols that it can be launched with.
+fn routines(
+    args: &VerifyArgs,
+    planned: &Planned,
+    toolchain: &Toolchain,
+    device: Option<&Device>,
+    arch: Arch,
+) -> Result<Vec<Proof>, Failure> {
+    let (machine, output) = match device {
+        Some(device) => (prove::routine::Machine::Gpu(device, arch), Output::Cubin),
+        None => (prove::routine::Machine::Interpreter, Output::Ptx),
+    };
     let mut sources = planned.stages.iter();
     let mut distinct: Vec<(&Routine, Vec<&KernelSource>)> = Vec::new();
     for routine in planned.plan.routines() {
@@ -92,7 +100,7 @@ fn routines(args: &VerifyArgs, planned: &Planned, toolchain: &Toolchain, arch: A
     let texts: Vec<&KernelSource> = distinct.iter().flat_map(|(_, sources)| sources.iter().copied()).collect();
     let requests: Vec<Request> = texts
         .into_iter()
-        .map(|source| Request { source: &source.text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] })
+        .map(|source| Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] })
         .collect();
     let mut compiled = toolchain.compile_all(&requests, 0, &|_, _, _| {}).into_iter();
     let options = prove::Options { samples: args.samples, seed: args.seed };
@@ -102,17 +110,16 @@ fn routines(args: &VerifyArgs, planned: &Planned, toolchain: &Toolchain, arch: A
         bar.set_message(routine.label.clone());
         let mut texts = Vec::with_capacity(sources.len());
         for object in compiled.by_ref().take(sources.len()) {
-            let bytes = object.map_err(|e| Failure::Wanting(e.to_string()))?.bytes;
-            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+            texts.push(object.map_err(|e| Failure::Wanting(e.to_string()))?.bytes);
         }
         let stages: Vec<prove::routine::Compiled> = routine
             .stages
             .iter()
             .zip(sources)
             .zip(&texts)
-            .map(|((stage, source), ptx)| (stage, *source, ptx.as_str()))
+            .map(|((stage, source), code)| (stage, *source, code.as_slice()))
             .collect();
-        proofs.push(prove::routine::prove_at_some_size(&planned.graph, routine, &stages, &options));
+        proofs.push(prove::routine::prove_at_some_size(&planned.graph, routine, &stages, machine, &options));
         bar.inc(1);
     }
     bar.finish_and_clear();

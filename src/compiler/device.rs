@@ -22,12 +22,18 @@ impl Compiled {
         let (mut code, mut stages) = (Vec::new(), Vec::new());
         for ((source, program), table) in planned.sources.iter().zip(&self.program_of).zip(&tables) {
             if let Some((arch, build)) = fitting(program) {
-                code.push(Code { source, cubin: &build.cubin, arch: *arch, table: table.as_deref() });
+                code.push(Code {
+                    source,
+                    cubin: &build.cubin,
+                    arch: *arch,
+                    table: table.as_deref(),
+                    multiprocessors: None,
+                });
             }
         }
         for (source, program) in planned.stages.iter().zip(&self.program_of_stage) {
             if let Some((arch, build)) = fitting(program) {
-                stages.push(Code { source, cubin: &build.cubin, arch: *arch, table: None });
+                stages.push(Code { source, cubin: &build.cubin, arch: *arch, table: None, multiprocessors: None });
             }
         }
         Engine::load(device, &planned.plan, &planned.graph, &code, &stages, self.cached)

@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::dim::{Bindings, Dim};
-use crate::emit::{self, KernelSource};
+use crate::emit::{self, Blocks, KernelSource};
 use crate::plan::{Broadcast, Contraction, Kernel, Product};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,7 +51,38 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
     let limit = options.samples.max(1) as u64 * 4;
     let keep = cases.iter().filter(|case| case.count() <= limit).count().max(1);
     cases.truncate(keep);
+    cases.extend(walk(kernel, source, &symbols));
     if cases.is_empty() { Err("no sizes were found at which it can be launched".into()) } else { Ok(cases) }
+}
+
+/// Elements from which a kernel whose blocks walk the domain is tried: every code of 16 bits and some.
+const WALK: u64 = (1 << 16) + 7;
+/// Multiprocessors that it is spread over, so that each block walks several rounds and the last of them are not whole.
+const WALKERS: u32 = 2;
+
+/// A case in which the blocks of a kernel walk its domain, if it is such a kernel. It is larger than the others: a table of 65,536 entries is
+/// not proved by fewer.
+fn walk(kernel: &Kernel, source: &KernelSource, symbols: &BTreeSet<String>) -> Option<Case> {
+    if !matches!(source.rule.blocks, Blocks::Persistent { .. }) {
+        return None;
+    }
+    let lengths = [1, 2, 3, 5, 9, 17, 33, 65, 129, 257, 513, 1031, 2053, 4099, 8209, 16411, 32771, WALK];
+    let sizes = |length: u64| -> Bindings { symbols.iter().map(|name| (name.clone(), length)).collect() };
+    let lengths = if symbols.is_empty() { &lengths[..1] } else { &lengths[..] };
+    let mut found = lengths.iter().flat_map(|length| {
+        let sizes = sizes(*length);
+        let extents = kernel.domain.iter().map(|d| d.eval(&sizes)).collect::<Result<Vec<u64>, _>>().unwrap_or_default();
+        let inner: u64 = extents.iter().skip(1).product::<u64>().max(1);
+        // A static axis is cut where the text stays what it is.
+        let wanted = WALK.div_ceil(inner);
+        let tails = [0, 1, 2, 3, 8, 16].map(|more| wanted + more);
+        tails.into_iter().find_map(|outer| cut(kernel, source, &sizes, &extents, outer))
+    });
+    let mut case = found.find(|case| (WALK..16 * WALK).contains(&case.count()))?;
+    if let Blocks::Persistent { multiprocessors, .. } = &mut case.source.rule.blocks {
+        *multiprocessors = WALKERS;
+    }
+    Some(case)
 }
 
 /// What the symbols of a kernel stand for in its cases.
@@ -120,29 +151,34 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
         // A static axis is tried at its end and at tails of every vector width.
         [1, 3, 16, most / 2 + 1, most.saturating_sub(1), most].into_iter().filter(|n| (1..=outer).contains(n)).collect()
     };
-    let mut cases = Vec::new();
-    for length in lengths {
-        let mut cut = kernel.clone();
-        if length != outer {
-            cut.domain[0] = Dim::from(length as usize);
-            if !cut.product.as_deref_mut().is_none_or(|product| shorten(product, &cut.domain)) {
-                continue;
-            }
-        }
-        let cut_source = match length == outer {
-            true => Ok(source.clone()),
-            false => emit::emit(&cut, &emit::Options { dependent_launch: source.rule.dependent }),
-        };
-        // Whether the text stays the same is what the emitter says.
-        if let Ok(source) = cut_source.map(|cut| (cut.text == source.text).then_some(cut))
-            && let Some(source) = source
-        {
-            let mut extents = extents.clone();
-            extents[0] = length;
-            cases.push(Case { kernel: cut, source, sizes: sizes.clone(), extents });
+    lengths.into_iter().filter_map(|length| cut(kernel, source, &sizes, &extents, length)).collect()
+}
+
+/// The kernel with its outermost axis cut to a length, or as it is; `None` if its text would not be the same.
+fn cut(kernel: &Kernel, source: &KernelSource, sizes: &Bindings, extents: &[u64], length: u64) -> Option<Case> {
+    let (outer, symbolic) = (*extents.first()?, kernel.domain[0].known().is_none());
+    let length = if symbolic { outer } else { length };
+    let mut cut = kernel.clone();
+    if length > outer {
+        return None;
+    }
+    if length != outer {
+        cut.domain[0] = Dim::from(length as usize);
+        if !cut.product.as_deref_mut().is_none_or(|product| shorten(product, &cut.domain)) {
+            return None;
         }
     }
-    cases
+    let cut_source = match length == outer {
+        true => source.clone(),
+        false => emit::emit(&cut, &emit::Options { dependent_launch: source.rule.dependent }).ok()?,
+    };
+    // Whether the text stays the same is what the emitter says.
+    if cut_source.text != source.text {
+        return None;
+    }
+    let mut extents = extents.to_vec();
+    extents[0] = length;
+    Some(Case { kernel: cut, source: cut_source, sizes: sizes.clone(), extents })
 }
 
 /// Shortens a product to the rows of a domain whose outermost axis has been shortened; false if no such product has these rows.

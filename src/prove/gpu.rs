@@ -3,6 +3,7 @@
 
 use super::trial::{Machine, Outcome, Region, Stored, Trial};
 use crate::dim::Dim;
+use crate::emit::Blocks;
 use crate::graph::{Graph, Kind, Node, Type, Value};
 use crate::plan::{self, BufferId, Contraction, Plan, Role, Step};
 use crate::runtime::engine::Code;
@@ -22,7 +23,7 @@ pub struct Gpu<'a> {
 const GUARD: usize = 512;
 
 /// What fills regions before a run.
-const POISONS: [u8; 2] = [0xa5, 0x5a];
+pub(super) const POISONS: [u8; 2] = [0xa5, 0x5a];
 
 impl<'a> Gpu<'a> {
     /// Takes the machine code that NVRTC made of a kernel's text for `arch`, which must run on the device.
@@ -32,18 +33,23 @@ impl<'a> Gpu<'a> {
 
     fn run_on(&self, trial: &Trial) -> Result<Result<Vec<Stored>, String>, EngineError> {
         let (plan, graph) = plan_of(trial);
-        let code = Code { source: trial.source, cubin: self.cubin, arch: self.arch, table: trial.table };
+        let multiprocessors = match trial.source.rule.blocks {
+            Blocks::Persistent { multiprocessors, .. } => Some(multiprocessors),
+            _ => None,
+        };
+        let (source, table) = (trial.source, trial.table);
+        let code = Code { source, cubin: self.cubin, arch: self.arch, table, multiprocessors };
         let engine = Engine::load(self.device, &plan, &graph, &[code], &[], false)?;
         let stream = self.device.stream()?;
         let mut given = Vec::new();
         for (region, (name, _)) in trial.factors.iter().chain(&trial.loads).zip(&plan.inputs) {
-            let memory = Guarded::new(self.device, region)?;
+            let memory = Guarded::new(self.device, region.skew, region.count * region.width())?;
             memory.region.upload(&stream, &region.contents)?;
             given.push((name.as_str(), memory.region));
         }
         let mut stores = Vec::new();
         for (region, (name, _)) in trial.stores.iter().zip(&plan.outputs) {
-            let memory = Guarded::new(self.device, region)?;
+            let memory = Guarded::new(self.device, region.skew, region.count * region.width())?;
             given.push((name.as_str(), memory.region.clone()));
             stores.push(memory);
         }
@@ -64,23 +70,9 @@ impl<'a> Gpu<'a> {
             runs.push(found);
         }
         let stored = trial.stores.iter().zip(&stores).enumerate().map(|(i, (region, memory))| {
-            let range = memory.start..memory.start + region.count * region.width();
-            let (one, other) = (&runs[0][i][range.clone()], &runs[1][i][range]);
-            let chunks = one.chunks(region.width()).zip(other.chunks(region.width()));
-            let untouched = |chunk: &[u8], poison: u8| chunk.iter().all(|byte| *byte == poison);
-            let mut differs = None;
-            let written = chunks.enumerate().map(|(at, (one, other))| {
-                let alone = untouched(one, POISONS[0]) && untouched(other, POISONS[1]);
-                if !alone && one != other {
-                    differs.get_or_insert(at);
-                }
-                !alone
-            });
-            let written = written.collect();
-            match differs {
-                Some(at) => Err(format!("two runs stored different bytes in element {at} of store {i}")),
-                None => Ok(Stored { bytes: one.to_vec(), written }),
-            }
+            memory
+                .stored([&runs[0][i], &runs[1][i]], region.width())
+                .map_err(|at| format!("two runs stored different bytes in element {at} of store {i}"))
         });
         Ok(stored.collect())
     }
@@ -94,33 +86,50 @@ impl Machine for Gpu<'_> {
 }
 
 /// A region on the GPU with what lies around it.
-struct Guarded {
+pub(super) struct Guarded {
     whole: Buffer,
-    region: Buffer,
+    pub region: Buffer,
     /// Where the region begins in the whole.
     start: usize,
 }
 
 impl Guarded {
-    fn new(device: &Device, region: &Region) -> Result<Guarded, DeviceError> {
-        let (start, bytes) = (GUARD + region.skew, region.count * region.width());
+    /// `bytes` bytes, `skew` past a multiple of 256.
+    pub fn new(device: &Device, skew: usize, bytes: usize) -> Result<Guarded, DeviceError> {
+        let start = GUARD + skew;
         let whole = device.alloc((start + bytes + GUARD) as u64)?;
         let region = whole.slice(start as u64, bytes as u64)?;
         Ok(Guarded { whole, region, start })
     }
 
-    fn fill(&self, stream: &Stream, poison: u8) -> Result<(), DeviceError> {
+    /// What two runs left in the region, after [`POISONS`]; the element in which they differ, if they do.
+    pub fn stored(&self, runs: [&[u8]; 2], width: usize) -> Result<Stored, usize> {
+        let range = self.start..self.start + self.region.bytes() as usize;
+        let (one, other) = (&runs[0][range.clone()], &runs[1][range]);
+        let untouched = |chunk: &[u8], poison: u8| chunk.iter().all(|byte| *byte == poison);
+        let mut written = Vec::with_capacity(one.len() / width.max(1));
+        for (at, (one, other)) in one.chunks(width).zip(other.chunks(width)).enumerate() {
+            let alone = untouched(one, POISONS[0]) && untouched(other, POISONS[1]);
+            if !alone && one != other {
+                return Err(at);
+            }
+            written.push(!alone);
+        }
+        Ok(Stored { bytes: one.to_vec(), written })
+    }
+
+    pub fn fill(&self, stream: &Stream, poison: u8) -> Result<(), DeviceError> {
         self.whole.upload(stream, &vec![poison; self.whole.bytes() as usize])
     }
 
-    fn contents(&self, stream: &Stream) -> Result<Vec<u8>, DeviceError> {
+    pub fn contents(&self, stream: &Stream) -> Result<Vec<u8>, DeviceError> {
         let mut bytes = vec![0u8; self.whole.bytes() as usize];
         self.whole.download(stream, &mut bytes)?;
         Ok(bytes)
     }
 
     /// The first byte outside of the region that was written, counted from the region's begin.
-    fn first_disturbed(&self, bytes: &[u8], poison: u8) -> Option<i64> {
+    pub fn first_disturbed(&self, bytes: &[u8], poison: u8) -> Option<i64> {
         let inside = self.start..self.start + self.region.bytes() as usize;
         let disturbed = |(at, byte): (usize, &u8)| (!inside.contains(&at) && *byte != poison).then_some(at as i64);
         bytes.iter().enumerate().find_map(disturbed).map(|at| at - self.start as i64)

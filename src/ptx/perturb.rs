@@ -3,12 +3,52 @@
 //! What is moved is the correctly rounded result, and it is rounded again: a result may lie one unit in the last place beyond the error.
 
 use super::ops::half::{Bf16, F16, Format};
-use super::program::{Approx, R32};
+use super::program::{Approx, R32, R64};
+use std::f32::consts::PI;
 
-/// Perturbs a row of results. The same seed, instruction and exact result always give the same perturbed result, as a circuit would.
-pub(crate) fn row(row: &mut R32, bound: Approx, seed: u64, line: u32) {
+/// Perturbs a row of results of these operands. The same seed, instruction and exact result always give the same perturbed result, as a
+/// circuit would.
+pub(crate) fn row(row: &mut R32, operands: &R32, bound: Approx, seed: u64, line: u32) {
+    for (bits, operand) in row.iter_mut().zip(operands) {
+        *bits = value(*bits, at(bound, f32::from_bits(*operand)), hash(seed, line, *bits));
+    }
+}
+
+/// Perturbs a row of doubles.
+pub(crate) fn wide(row: &mut R64, bound: Approx, seed: u64, line: u32) {
+    // The unit is the last bit that the instruction gives.
+    let unit = match bound {
+        Approx::Gross => 1 << 32,
+        Approx::Ulp64 => 1,
+        _ => return,
+    };
     for bits in row {
-        *bits = value(*bits, bound, hash(seed, line, *bits));
+        let x = f64::from_bits(*bits);
+        if !x.is_normal() || x.abs() == 1.0 {
+            continue;
+        }
+        let h = hash(seed, line, (*bits >> 32) as u32 ^ *bits as u32);
+        let moved = match h % 3 {
+            0 => *bits,
+            1 => *bits + unit,
+            _ => *bits - unit,
+        };
+        if f64::from_bits(moved).is_normal() {
+            *bits = moved;
+        }
+    }
+}
+
+/// The bound at an operand, where it depends on that.
+fn at(bound: Approx, x: f32) -> Approx {
+    match bound {
+        Approx::Log2 if x > 0.5 && x < 2.0 => Approx::Absolute(2f32.powi(-22)),
+        Approx::Log2 => Approx::Relative(2f32.powi(-22)),
+        Approx::Wave(near) if x.abs() <= 2.0 * PI => Approx::Absolute(near),
+        Approx::Wave(_) if x.abs() <= 100.0 * PI => Approx::Absolute(2f32.powf(-14.7)),
+        // Nothing is stated: any number that a sine can be.
+        Approx::Wave(_) => Approx::Absolute(1.0),
+        other => other,
     }
 }
 
@@ -56,10 +96,6 @@ fn value(bits: u32, bound: Approx, h: u64) -> u32 {
                 Approx::Exp2 => f64::from(x) + t * 2.0 * ulp(x),
                 Approx::Relative(r) => f64::from(x) * (1.0 + t * f64::from(r)),
                 Approx::Absolute(a) => f64::from(x) + t * f64::from(a),
-                // The larger of the two: which applies depends on the argument, which is not known here.
-                Approx::Log2 => {
-                    f64::from(x) + t * (2f64.powi(-22)).max(if x.abs() >= 1.0 { 2.0 * ulp(x) } else { 0.0 })
-                }
                 _ => f64::from(x),
             };
             let moved = moved as f32;
@@ -92,6 +128,30 @@ mod tests {
             worst = [worst[0].min(ulps), worst[1].max(ulps)];
         }
         assert_eq!(worst, [-2, 2]);
+    }
+
+    #[test]
+    fn bounds_depend_on_the_operand_where_the_isa_says_so() {
+        assert_eq!(at(Approx::Log2, 1.5), Approx::Absolute(2f32.powi(-22)));
+        assert_eq!(at(Approx::Log2, 3.0), Approx::Relative(2f32.powi(-22)));
+        assert_eq!(at(Approx::Wave(0.25), -6.0), Approx::Absolute(0.25));
+        assert_eq!(at(Approx::Wave(0.25), 7.0), Approx::Absolute(2f32.powf(-14.7)));
+    }
+
+    #[test]
+    fn doubles_move_by_the_last_bit_that_there_is() {
+        let exact: R64 = std::array::from_fn(|i| (1.0 + i as f64 / 77.0).to_bits() & !0xffff_ffff);
+        let (mut gross, mut fine) = (exact, exact);
+        wide(&mut gross, Approx::Gross, 5, 1);
+        wide(&mut fine, Approx::Ulp64, 5, 1);
+        let moved = |row: &R64, unit: i64| {
+            let steps: Vec<i64> = row.iter().zip(&exact).map(|(a, b)| *a as i64 - *b as i64).collect();
+            assert!(steps.iter().all(|step| [-unit, 0, unit].contains(step)), "{steps:?}");
+            assert!(steps.contains(&unit) && steps.contains(&-unit));
+        };
+        moved(&gross, 1 << 32);
+        moved(&fine, 1);
+        assert_eq!(gross[0], 1f64.to_bits());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! the tests say of kernels is asked of it as well.
 //!
 //! `kernels` computes what is known otherwise; `collective` shares memory and lanes; `tensor`, `wgmma` and `tma` multiply matrices; `numerics` compares the
-//! math library; `faults` plants mistakes, and each must be caught and named.
+//! math library; `faults` plants mistakes, and each must be caught and named; `robustness`
+//! breaks the texts themselves.
 
 #[path = "../common/gpu.rs"]
 mod gpu;
@@ -13,6 +14,7 @@ mod faults;
 mod harness;
 mod kernels;
 mod numerics;
+mod robustness;
 mod tensor;
 mod tma;
 mod wgmma;

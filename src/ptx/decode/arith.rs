@@ -303,7 +303,12 @@ impl<'a> Decoder<'_, 'a> {
                     (true, false) => format!("{}.full", instr.opcode),
                     _ => instr.opcode.to_string(),
                 };
-                float::unary64(&name).map(|f| (Unary::Wide(f), Class::Double, Approx::Exact))
+                let bound = match (approx, ftz) {
+                    (true, true) => Approx::Gross,
+                    (true, false) => Approx::Ulp64,
+                    _ => Approx::Exact,
+                };
+                float::unary64(&name).map(|f| (Unary::Wide(f), Class::Double, bound))
             }
             // bf16 exponentials always flush; f16 ones may say so, where it changes nothing: their results keep subnormals.
             _ if approx && ftz == (is_bf16(ty) && instr.opcode == "ex2") => {

@@ -113,13 +113,13 @@ impl<'a> Decoder<'_, 'a> {
                 Address { space: MemSpace::Shared, base, offset }
             }
             Some(Binding::Var(Place::Shared(at))) => {
-                Address { space: MemSpace::Shared, base: Loc::Sink, offset: offset + i64::from(at) }
+                Address { space: MemSpace::Shared, base: Loc::Sink, offset: offset.wrapping_add(i64::from(at)) }
             }
             Some(Binding::Var(Place::Local(at) | Place::FrameParam(at))) => {
-                Address { space: MemSpace::Local, base: Loc::Sink, offset: offset + i64::from(at) }
+                Address { space: MemSpace::Local, base: Loc::Sink, offset: offset.wrapping_add(i64::from(at)) }
             }
             Some(Binding::Var(Place::KernelParam(at))) => {
-                Address { space: MemSpace::Param, base: Loc::Sink, offset: offset + i64::from(at) }
+                Address { space: MemSpace::Param, base: Loc::Sink, offset: offset.wrapping_add(i64::from(at)) }
             }
             _ => return self.undeclared(instr, name),
         })

@@ -138,11 +138,15 @@ pub(crate) struct Decoder<'s, 'a> {
 
 type Res<T> = Result<T, PtxError>;
 
+/// How deep calls nest.
+const MAX_CALLS: usize = 128;
+
 impl<'s, 'a> Decoder<'s, 'a> {
     fn function(&mut self, f: &'s Function<'a>) -> Res<()> {
         self.scope.enter();
         if f.entry {
             for p in &f.params {
+                // All the variables of a module are smaller than 2^30 bytes.
                 let offset = self.param_bytes.next_multiple_of(p.align.max(1) as u32);
                 self.params.push(Param { offset, size: p.size as u32 });
                 self.param_bytes = offset + p.size as u32;
@@ -162,6 +166,13 @@ impl<'s, 'a> Decoder<'s, 'a> {
             {
                 callees.extend(control::callee(instr));
             }
+        }
+        if self.stack.len() > MAX_CALLS {
+            return Err(PtxError::Syntax {
+                line: f.line,
+                message: format!("calls nest deeper than {MAX_CALLS}"),
+                text: line_text(self.source, f.line),
+            });
         }
         for name in &callees {
             if self.stack.contains(name) {

@@ -101,7 +101,7 @@ impl<'a> Scope<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Layout {
-        self.out.dynamic_start = self.shared_end.next_multiple_of(1024);
+        self.out.dynamic_start = aligned(self.shared_end, 1024);
         self.out.local_bytes = self.local_end;
         self.out
     }
@@ -167,18 +167,18 @@ impl<'a> Scope<'a> {
 
     /// Lays out a shared variable.
     pub(crate) fn shared(&mut self, name: &str, size: usize, align: usize) -> u32 {
-        let start = self.shared_end.next_multiple_of(align.max(16) as u32);
+        let start = aligned(self.shared_end, align.max(16));
         self.out.shared.push(Region { name: name.into(), start, size: size as u32 });
-        self.out.static_shared = self.out.static_shared.next_multiple_of(align.max(1) as u32) + size as u32;
-        self.shared_end = start + size as u32 + GAP;
+        self.out.static_shared = aligned(self.out.static_shared, align).saturating_add(size as u32);
+        self.shared_end = start.saturating_add(size as u32).saturating_add(GAP);
         start
     }
 
     /// Lays out a local variable or a parameter of a device function.
     pub(crate) fn local(&mut self, name: &str, size: usize, align: usize) -> u32 {
-        let start = self.local_end.next_multiple_of(align.max(16) as u32);
+        let start = aligned(self.local_end, align.max(16));
         self.out.local.push(Region { name: name.into(), start, size: size as u32 });
-        self.local_end = start + size as u32 + 16;
+        self.local_end = start.saturating_add(size as u32).saturating_add(16);
         start
     }
 
@@ -242,6 +242,11 @@ impl<'a> Scope<'a> {
     pub(crate) fn temp_pred(&mut self) -> Slot {
         self.temp(2)
     }
+}
+
+/// The next multiple; what is too large for 32 bits stays so, and no launch has room for it.
+fn aligned(at: u32, align: usize) -> u32 {
+    at.checked_next_multiple_of(align.max(1) as u32).unwrap_or(u32::MAX)
 }
 
 /// A special register by its PTX name.

@@ -109,7 +109,11 @@ fn tile(block: &State<'_, '_>, map: &TensorMap, x: i32, y: i32, to: usize) -> Re
         // The columns of the row that exist.
         let (first, end) = (i64::from(x).max(0), (i64::from(x) + wide as i64).min(i64::from(map.extent[0])));
         if inside(line, map.extent[1]) && first < end {
-            let from = map.base.addr() + line as u64 * map.stride + first as u64 * element as u64;
+            let from = map
+                .base
+                .addr()
+                .wrapping_add((line as u64).wrapping_mul(map.stride))
+                .wrapping_add(first as u64 * element as u64);
             let at = (first - i64::from(x)) as usize * element;
             read_global(block, from, 1, &mut bytes[at..at + (end - first) as usize * element])?;
         }

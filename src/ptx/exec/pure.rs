@@ -8,8 +8,9 @@ use crate::ptx::program::*;
 pub(crate) fn run(w: &mut Warp, block: &State<'_, '_>, op: &Pure, m: u32, inst: &Inst) -> Exec<()> {
     match *op {
         Pure::A(f, d, a) => {
-            let mut row = f(w.read32(block, a, m)?);
-            approximate(&mut row, block, inst);
+            let operand = w.read32(block, a, m)?;
+            let mut row = f(operand);
+            approximate(&mut row, operand, block, inst);
             w.write32(d, m, &row);
             if inst.class == Class::Move
                 && let Some(tensor) = &mut w.tensor
@@ -18,7 +19,10 @@ pub(crate) fn run(w: &mut Warp, block: &State<'_, '_>, op: &Pure, m: u32, inst: 
             }
         }
         Pure::AWide(f, d, a) => {
-            let row = f(w.read64(block, a, m)?);
+            let mut row = f(w.read64(block, a, m)?);
+            if let (Some(seed), true) = (block.perturb, inst.approx != Approx::Exact) {
+                perturb::wide(&mut row, inst.approx, seed, inst.line);
+            }
             w.write64(d, m, &row);
         }
         Pure::Widen(f, d, a) => {
@@ -30,8 +34,9 @@ pub(crate) fn run(w: &mut Warp, block: &State<'_, '_>, op: &Pure, m: u32, inst: 
             w.write32(d, m, &row);
         }
         Pure::B(f, d, [a, b]) => {
-            let mut row = f(w.read32(block, a, m)?, w.read32(block, b, m)?);
-            approximate(&mut row, block, inst);
+            let (x, y) = (w.read32(block, a, m)?, w.read32(block, b, m)?);
+            let mut row = f(x, y);
+            approximate(&mut row, x, block, inst);
             w.write32(d, m, &row);
         }
         Pure::BWide(f, d, [a, b]) => {
@@ -141,9 +146,9 @@ pub(crate) fn run(w: &mut Warp, block: &State<'_, '_>, op: &Pure, m: u32, inst: 
     Ok(())
 }
 
-fn approximate(row: &mut R32, block: &State<'_, '_>, inst: &Inst) {
+fn approximate(row: &mut R32, operand: &R32, block: &State<'_, '_>, inst: &Inst) {
     if let (Some(seed), true) = (block.perturb, inst.approx != Approx::Exact) {
-        perturb::row(row, inst.approx, seed, inst.line);
+        perturb::row(row, operand, inst.approx, seed, inst.line);
     }
 }
 

@@ -210,9 +210,9 @@ pub(crate) fn approx32(op: &str, ftz: bool) -> Option<(F1, Approx)> {
         "rsqrt" => (flushed!(ftz, 1, rsqrt), Approx::Relative(2f32.powf(-22.9))),
         "ex2" => (flushed!(ftz, 1, ex2), Approx::Exp2),
         "lg2" => (flushed!(ftz, 1, lg2), Approx::Log2),
-        "sin" => (flushed!(ftz, 1, sin), Approx::Absolute(2f32.powf(-20.5))),
-        // Between π and 2π, 2^-20.43 was measured.
-        "cos" => (flushed!(ftz, 1, cos), Approx::Absolute(2f32.powf(-20.4))),
+        "sin" => (flushed!(ftz, 1, sin), Approx::Wave(2f32.powf(-20.5))),
+        // Between π and 2π, 2^-20.43 was measured where 2^-20.5 is stated.
+        "cos" => (flushed!(ftz, 1, cos), Approx::Wave(2f32.powf(-20.4))),
         "tanh" => (flushed!(ftz, 1, tanh), Approx::Relative(2f32.powi(-11))),
         _ => return None,
     })
@@ -316,6 +316,9 @@ fn gross_input(a: u64) -> u64 {
 }
 
 fn gross(x: f64) -> u64 {
+    if x.is_nan() {
+        return 0x7fff_ffff << 32;
+    }
     gross_input(x.to_bits())
 }
 

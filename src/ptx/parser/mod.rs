@@ -8,19 +8,28 @@ use super::lexer::{Tok, lex};
 
 pub(crate) fn parse(source: &str) -> Result<Ast<'_>, PtxError> {
     let toks = lex(source)?;
-    Parser { source, toks, at: 0 }.module()
+    Parser { source, toks, at: 0, depth: 0, bytes: 0, registers: 0 }.module()
 }
 
 struct Parser<'a> {
     source: &'a str,
     toks: Vec<(Tok<'a>, u32)>,
     at: usize,
+    /// Braces and parentheses around what is being read.
+    depth: u32,
+    /// Bytes of variables, and registers, that have been declared.
+    bytes: usize,
+    registers: u32,
 }
 
 /// The largest alignment of a variable, in bytes.
 const MAX_ALIGN: usize = 1 << 12;
-/// The most registers one declaration makes.
+/// The most registers of a module.
 const MAX_REGISTERS: u32 = 1 << 20;
+/// The most bytes that the variables of a module have together.
+const MAX_BYTES: usize = 1 << 30;
+/// How deep vectors, lists and initialisers nest.
+const MAX_DEPTH: u32 = 64;
 
 type Res<T> = Result<T, PtxError>;
 
@@ -187,7 +196,9 @@ impl<'a> Parser<'a> {
                     function.required_block =
                         Some([d[0], d.get(1).copied().unwrap_or(1), d.get(2).copied().unwrap_or(1)]);
                 }
-                ("maxntid", d @ [_, ..]) => function.max_threads = Some(d.iter().product()),
+                ("maxntid", d @ [_, ..]) => {
+                    function.max_threads = Some(d.iter().fold(1, |n: u32, d| n.saturating_mul(*d)));
+                }
                 ("minnctapersm" | "maxnreg" | "maxnctapersm" | "noreturn", _) => {}
                 _ => {
                     return Err(PtxError::UnknownDirective {
@@ -246,7 +257,7 @@ impl<'a> Parser<'a> {
                 "v4" => lanes = 4,
                 "ptr" | "global" | "const" | "shared" | "local" | "attribute" => {
                     if word == "attribute" {
-                        while !self.eat(')') {
+                        while self.at < self.toks.len() && !self.eat(')') {
                             self.at += 1;
                         }
                     }
@@ -283,15 +294,21 @@ impl<'a> Parser<'a> {
         if size > largest(space) || !align.is_power_of_two() || align > MAX_ALIGN {
             return self.fail(format!("`{name}` has {size} bytes, aligned to {align}; there is no such variable"));
         }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > MAX_BYTES {
+            return self.fail(format!("the variables have more than {MAX_BYTES} bytes together"));
+        }
         Ok(VarDecl { space, name, align, size, unbounded, init, external })
     }
 
     fn initialiser(&mut self, width: usize, at: &mut usize, out: &mut Vec<(usize, Init<'a>)>) -> Res<()> {
         if self.eat('{') {
+            self.deeper()?;
             while !self.eat('}') {
                 self.initialiser(width, at, out)?;
                 self.eat(',');
             }
+            self.depth -= 1;
             return Ok(());
         }
         let negative = self.eat('-');
@@ -315,6 +332,15 @@ impl<'a> Parser<'a> {
         }
         out.push((*at, value));
         *at += width;
+        Ok(())
+    }
+
+    /// One more brace or parenthesis is open.
+    fn deeper(&mut self) -> Res<()> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return self.fail(format!("braces and parentheses nest deeper than {MAX_DEPTH}"));
+        }
         Ok(())
     }
 
@@ -396,6 +422,10 @@ impl<'a> Parser<'a> {
                         }
                         count = Some(n as u32);
                         self.expect('>')?;
+                    }
+                    self.registers = self.registers.saturating_add(count.unwrap_or(1));
+                    if self.registers > MAX_REGISTERS {
+                        return self.fail(format!("more than {MAX_REGISTERS} registers are declared"));
                     }
                     names.push((name, count));
                     if !self.eat(',') {

@@ -64,6 +64,7 @@ impl<'a> Parser<'a> {
 
     fn operands_until(&mut self, open: char, close: char) -> Res<Vec<Operand<'a>>> {
         self.expect(open)?;
+        self.deeper()?;
         let mut out = Vec::new();
         while !self.eat(close) {
             out.push(self.operand()?);
@@ -71,6 +72,7 @@ impl<'a> Parser<'a> {
                 self.expect(',')?;
             }
         }
+        self.depth -= 1;
         Ok(out)
     }
 

@@ -149,8 +149,14 @@ pub(crate) enum Approx {
     /// `ex2.approx.f32`: 2 ulp, and exact where the result is a power of two. The ISA does not say the latter; CUDA's own functions
     /// count on it, and the GPU test of the approximate instructions finds it so.
     Exp2,
-    /// `lg2.approx.f32`: 2^-22 absolute for arguments in (0.5, 2), 2 ulp elsewhere.
+    /// `lg2.approx.f32`: 2^-22 absolute for arguments in (0.5, 2), 2^-22 relative elsewhere.
     Log2,
+    /// `sin.approx.f32` and `cos.approx.f32`: this absolute error for arguments in ±2π, 2^-14.7 in ±100π; nothing is stated beyond.
+    Wave(f32),
+    /// `rcp.approx.ftz.f64` and `rsqrt.approx.ftz.f64`: 20 bits of mantissa, of which the ISA does not say how far off the last is. One unit.
+    Gross,
+    /// `rsqrt.approx.f64`, which the ISA says nothing of: one unit in the last place, as CUDA states for `rsqrt`.
+    Ulp64,
     /// An absolute error.
     Absolute(f32),
     /// A relative error of an f32 result.

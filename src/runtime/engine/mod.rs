@@ -37,6 +37,8 @@ pub struct Code<'a> {
     pub(crate) arch: Arch,
     /// The table of a kernel that reads one.
     pub(crate) table: Option<&'a [u8]>,
+    /// Multiprocessors that a kernel spreads over whose blocks walk the domain; all of the GPU's if none is said.
+    pub(crate) multiprocessors: Option<u32>,
 }
 
 /// A plan loaded onto a GPU. Clones are the same engine.
@@ -104,7 +106,7 @@ impl Engine {
             let mut source = code.source.clone();
             // As many blocks as this very GPU runs at a time.
             if let Blocks::Persistent { multiprocessors, .. } = &mut source.rule.blocks {
-                *multiprocessors = device.info().sms;
+                *multiprocessors = code.multiprocessors.unwrap_or(device.info().sms);
             }
             kernels.push(Entry {
                 kernel: kernel.clone(),
