@@ -43,7 +43,7 @@ pub(crate) fn wide(row: &mut R64, bound: Approx, seed: u64, line: u32) {
 fn at(bound: Approx, x: f32) -> Approx {
     match bound {
         Approx::Log2 if x > 0.5 && x < 2.0 => Approx::Absolute(2f32.powi(-22)),
-        Approx::Log2 => Approx::Relative(2f32.powi(-22)),
+        Approx::Log2 => Approx::Ulp(2),
         Approx::Wave(near) if x.abs() <= 2.0 * PI => Approx::Absolute(near),
         Approx::Wave(_) if x.abs() <= 100.0 * PI => Approx::Absolute(2f32.powf(-14.7)),
         // Nothing is stated: any number that a sine can be.
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn bounds_depend_on_the_operand_where_the_isa_says_so() {
         assert_eq!(at(Approx::Log2, 1.5), Approx::Absolute(2f32.powi(-22)));
-        assert_eq!(at(Approx::Log2, 3.0), Approx::Relative(2f32.powi(-22)));
+        assert_eq!(at(Approx::Log2, 3.0), Approx::Ulp(2));
         assert_eq!(at(Approx::Wave(0.25), -6.0), Approx::Absolute(0.25));
         assert_eq!(at(Approx::Wave(0.25), 7.0), Approx::Absolute(2f32.powf(-14.7)));
     }

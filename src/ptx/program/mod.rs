@@ -149,7 +149,8 @@ pub(crate) enum Approx {
     /// `ex2.approx.f32`: 2 ulp, and exact where the result is a power of two. The ISA does not say the latter; CUDA's own functions
     /// count on it, and the GPU test of the approximate instructions finds it so.
     Exp2,
-    /// `lg2.approx.f32`: 2^-22 absolute for arguments in (0.5, 2), 2^-22 relative elsewhere.
+    /// `lg2.approx.f32`: 2^-22 absolute for arguments in (0.5, 2). Elsewhere the PTX ISA has 2^-22 relative, and CUDA's guide 2 ulp for `__log2f`, which
+    /// is this instruction: the narrower one, which hardware keeps.
     Log2,
     /// `sin.approx.f32` and `cos.approx.f32`: this absolute error for arguments in ±2π, 2^-14.7 in ±100π; nothing is stated beyond.
     Wave(f32),
