@@ -57,6 +57,7 @@ fi
 # Races within a block on hardware, of the kernels that go through shared memory: the tool slows a kernel down a thousandfold, so only the
 # first launches of a few.
 if [[ $parts == *" racecheck "* ]] && command -v compute-sanitizer > /dev/null; then
+  : > "$out/racecheck.log"
   for formula in \
     'y = a:f16[130,66] + transpose(b:f16[66,130])' \
     'y:i8 = transpose(quantize(silu(dequantize(x:i8[65,129], 0.05)), 0.04))' \

@@ -70,7 +70,7 @@ impl<'a> Stopwatch<'a> {
                 continue;
             };
             let table = emit::table_of(kernel);
-            let code = Code { source, cubin, arch, table: table.as_deref() };
+            let code = Code { source, cubin, arch, table: table.as_deref(), multiprocessors: None };
             times.push(alone.time(planned, kernel, code, self.device, sizes)?);
         }
         Ok(times)
