@@ -16,6 +16,13 @@ __device__ __forceinline__ u32 swizzled(u32 row, u32 piece) {
   return row * PIECES + piece;
 }
 
+// The same for wgmma, whose rows have at most eight pieces: those beyond lie in the next atom, behind all ROWS rows of this one.
+template <int PIECES, int ROWS>
+__device__ __forceinline__ u32 in_atoms(u32 row, u32 piece) {
+  static_assert(PIECES > 8, "one atom");
+  return piece / 8u * (ROWS * 8u) + swizzled<8>(row, piece % 8u);
+}
+
 template <int BYTES>
 __device__ __forceinline__ void put_shared(u32 to, const Words<BYTES / 4>& x) {
   if constexpr (BYTES == 16)
@@ -133,6 +140,40 @@ __device__ __forceinline__ void mma_codes(i32 (&c)[4], const u32 (&a)[4], u32 b0
   if constexpr (A_SIGNED && !B_SIGNED) { MMA("s8", "u8"); }
   if constexpr (!A_SIGNED && B_SIGNED) { MMA("u8", "s8"); }
   if constexpr (!A_SIGNED && !B_SIGNED) { MMA("u8", "u8"); }
+}
+
+// wgmma reads shared memory past the caches' ordinary order: what the thread wrote there, or copied there and waited for, is in place for it
+// after this and a barrier.
+__device__ __forceinline__ void fence_for_wgmma() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// Orders the accumulators' registers before the multiplications that follow.
+__device__ __forceinline__ void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+// Closes a group of multiplications.
+__device__ __forceinline__ void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+// Waits until all but the last N groups of multiplications are done: with their accumulators and with their factors in shared memory.
+template <int N>
+__device__ __forceinline__ void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
+}
+
+// Keeps reads of the accumulators behind a wait that the compiler does not know to be about them.
+template <int I, int J>
+__device__ __forceinline__ void settle(float (&c)[I][J][4]) {
+#pragma unroll
+  for (int i = 0; i < 4 * I * J; ++i) asm volatile("" : "+f"(c[i / (4 * J)][i / 4 % J][i % 4]) :: "memory");
+}
+template <int I, int J>
+__device__ __forceinline__ void settle(i32 (&c)[I][J][4]) {
+#pragma unroll
+  for (int i = 0; i < 4 * I * J; ++i) asm volatile("" : "+r"(c[i / (4 * J)][i / 4 % J][i % 4]) :: "memory");
 }
 
 // N adjacent accumulators from shared memory.

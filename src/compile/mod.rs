@@ -43,12 +43,21 @@ pub struct Request<'a> {
     pub source: &'a str,
     /// The name of the kernel: an `extern "C" __global__` function of `source`. It names the program in messages.
     pub kernel: &'a str,
-    /// The architecture to compile for.
+    /// The architecture to compile for (see [`Request::target`]).
     pub arch: Arch,
     /// Machine code or PTX.
     pub output: Output,
     /// NVRTC options besides the architecture, each with its value (`--maxrregcount=64`).
     pub options: &'a [String],
+}
+
+impl Request<'_> {
+    /// The architecture that NVRTC is told, and that the cache's key holds: `sm_90a` for a text with `wgmma` where `sm_90` is asked for,
+    /// since under the plain name there is no such instruction. The machine code runs on every GPU of compute capability 9.0, and there is no
+    /// other 9.x that code for `sm_90` could have run on as well.
+    pub fn target(&self) -> Arch {
+        if self.arch == Arch::SM_90 && self.source.contains("wgmma.") { Arch::SM_90A } else { self.arch }
+    }
 }
 
 /// What NVRTC made of a [`Request`].

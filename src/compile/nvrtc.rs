@@ -130,8 +130,8 @@ impl Nvrtc {
 pub(super) fn options(request: &Request, nvrtc: Version) -> Vec<String> {
     let mut options = match request.output {
         // ptxas tells the registers only when asked to talk.
-        Output::Cubin => vec![format!("--gpu-architecture={}", request.arch), "--ptxas-options=-v".to_owned()],
-        Output::Ptx => vec![format!("--gpu-architecture={}", request.arch.virtual_name())],
+        Output::Cubin => vec![format!("--gpu-architecture={}", request.target()), "--ptxas-options=-v".to_owned()],
+        Output::Ptx => vec![format!("--gpu-architecture={}", request.target().virtual_name())],
     };
     // Leaves out textures and the runtime API's types, which no kernel here uses: 8 ms of the 40 that a small kernel takes.
     if nvrtc.major >= 13 {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 23] = [
+const TEMPLATES: [(&str, &str); 24] = [
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
@@ -26,6 +26,7 @@ const TEMPLATES: [(&str, &str); 23] = [
     ("product/tile", include_str!("../../templates/product/tile.tera")),
     ("product/mma", include_str!("../../templates/product/mma.tera")),
     ("product/split", include_str!("../../templates/product/split.tera")),
+    ("product/wgmma", include_str!("../../templates/product/wgmma.tera")),
     ("product/epilogue", include_str!("../../templates/product/epilogue.tera")),
     ("product", include_str!("../../templates/product.cu.tera")),
     ("depthwise", include_str!("../../templates/depthwise.cu.tera")),

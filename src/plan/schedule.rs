@@ -93,6 +93,8 @@ pub enum Engine {
     Tensor,
     /// `FFMA` of f32.
     Simt,
+    /// `wgmma` of the same types as [`Engine::Tensor`]'s, by four warps together, on compute capability 9.0 alone.
+    Wgmma,
 }
 
 fn one() -> u32 {
@@ -108,6 +110,12 @@ impl Blocking {
     /// Threads of a block.
     pub fn threads(&self) -> u32 {
         32 * self.warps.0 * self.warps.1 * self.slices
+    }
+
+    /// True if a step's `wgmma` are given before those of the step before are done. That takes one more stage; where several blocks share a
+    /// multiprocessor, the tensor work of one fills the other's gaps, and their shared memory has better uses.
+    pub fn is_ahead(&self) -> bool {
+        self.engine == Engine::Wgmma && self.stages > 3
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Features {
     pub f32x2: bool,
     /// `min` and `max` of three f32.
     pub min3: bool,
-    /// `wgmma`: warpgroup matrix instructions, on `sm_90a` alone.
+    /// `wgmma`: warpgroup matrix instructions, on compute capability 9.0 alone. NVRTC's name of it with these is `sm_90a`, and
+    /// texts that have them are compiled for that where `sm_90` is asked for (`compile::Request::target`).
     pub wgmma: bool,
     /// `tcgen05`: tensor memory matrix instructions.
     pub tcgen05: bool,
@@ -55,7 +56,7 @@ impl Features {
             load_256: number >= 100,
             f32x2: number >= 100,
             min3: number >= 100,
-            wgmma: arch == Arch::SM_90A,
+            wgmma: number == 90,
             tcgen05: matches!(number, 100 | 103 | 107 | 110) && arch != arch.base(),
         }
     }

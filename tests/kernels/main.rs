@@ -19,3 +19,4 @@ mod product;
 mod prove;
 mod random;
 mod transposed;
+mod wgmma;

@@ -15,7 +15,7 @@ use pointweld::schedule;
 use pointweld::target::{Arch, Target};
 use std::sync::LazyLock;
 
-static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| Toolchain::load().unwrap_or_else(|e| panic!("{e}")));
+pub static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| Toolchain::load().unwrap_or_else(|e| panic!("{e}")));
 
 fn accumulator(dtype: DType) -> DType {
     if dtype.is_float() { F32 } else { I32 }
@@ -32,7 +32,7 @@ fn access(offset: i64, strides: &[i64]) -> Access {
 /// `a` (batch, m, k) by `b` (batch, k, n), each transposed or not in memory, with `b` the same for the whole batch or not.
 #[derive(Debug, Clone, Copy)]
 pub struct Gemm {
-    types: (DType, DType),
+    pub types: (DType, DType),
     pub batch: i64,
     pub m: i64,
     pub n: i64,
@@ -108,28 +108,28 @@ pub fn columns(d: &[Dim]) -> Vec<Dim> {
     along(d, d.len() - 1)
 }
 
-fn schedule(kernel: &mut Kernel) {
-    kernel.schedule = schedule::choose(kernel, &Target::of(Arch::SM_90), &schedule::Options::default());
+pub fn schedule(kernel: &mut Kernel) {
+    kernel.schedule = schedule::choose(kernel, &Target::of(Arch::SM_80), &schedule::Options::default());
 }
 
-fn source(kernel: &Kernel) -> KernelSource {
+pub fn source(kernel: &Kernel) -> KernelSource {
     emit::emit(kernel, &emit::Options::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn ptx(source: &KernelSource, text: &str, arch: Arch) -> String {
+pub fn ptx(source: &KernelSource, text: &str, arch: Arch) -> String {
     let request = Request { source: text, kernel: &source.entry, arch, output: Output::Ptx, options: &[] };
     let compiled = TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{e}\n{text}"));
     String::from_utf8(compiled.bytes).unwrap()
 }
 
-fn proof_of(kernel: &Kernel, source: &KernelSource, ptx: &str) -> Proof {
+pub fn proof_of(kernel: &Kernel, source: &KernelSource, ptx: &str) -> Proof {
     let machine = Interpreter::new(ptx, &source.entry, Some(7)).unwrap_or_else(|e| panic!("{e}"));
     let options = prove::Options { samples: 1 << 16, seed: 3 };
     prove::prove(kernel, source, None, &machine, &options)
 }
 
 /// Proves a kernel as it is scheduled.
-fn holds(what: &str, kernel: &Kernel, arch: Arch) {
+pub fn holds(what: &str, kernel: &Kernel, arch: Arch) {
     let source = source(kernel);
     let proof = proof_of(kernel, &source, &ptx(&source, &source.text, arch));
     if std::env::var_os("POINTWELD_SHOW").is_some() {
@@ -138,7 +138,7 @@ fn holds(what: &str, kernel: &Kernel, arch: Arch) {
     assert!(proof.holds() && proof.elements > 0, "{what}: {proof:?} {:?}", kernel.schedule.form);
 }
 
-fn tile_of(kernel: &mut Kernel) -> &mut Blocking {
+pub fn tile_of(kernel: &mut Kernel) -> &mut Blocking {
     match &mut kernel.schedule.form {
         Form::Product { blocking: tile, .. } => tile,
         form => panic!("{form:?}"),

@@ -1,25 +1,36 @@
 //! Predicts the time of a blocking: the larger of what tensor cores, shared memory and the L2 cache need, in whole waves of blocks.
 //!
-//! The constants are fitted to 2,200 launches of 110 problems on the H200 (benches/NOTES.md): the choice by the model costs 4% more time than the
-//! best of all blockings tried. Other parts are assumed to have the same rates in a clock.
+//! The constants are fitted to launches on the H200 (benches/NOTES.md). Other parts are assumed to have the same rates in a clock.
 
 use crate::dim::Dim;
 use crate::op::TypeRule;
 use crate::plan::{Blocking, Engine, Extent, Kernel, Product};
 use crate::target::Target;
 
-/// Registers of a thread beside its accumulators.
-const REGISTERS: u32 = 60;
-/// Bytes that one SM gets from the L2 cache in a clock while all do.
-const L2: f64 = 40.0;
-/// The share of shared memory's time (128 bytes a clock) that multiplications do not hide.
-const SHARED: f64 = 0.24;
-/// Clocks of a step that no other warp of the block hides: once, and for each 64 bytes of a row.
-const STEP: (f64, f64) = (245.0, 86.0);
-/// Clocks from the launch of a block to its first multiplication and from its last to its end.
-const START: f64 = 3100.0;
-/// The share of the epilogue that blocks on one SM do not hide from each other.
-const EPILOGUE_SHARED: f64 = 0.77;
+/// What an engine's main loop costs around its multiplications. Times are in clocks of the SM.
+struct Costs {
+    /// Registers of a thread beside its accumulators.
+    registers: u32,
+    /// Bytes that one SM gets from the L2 cache in a clock while all do.
+    l2: f64,
+    /// The share of shared memory's time (128 bytes a clock) that multiplications do not hide.
+    shared: f64,
+    /// What no other warp of the block hides of a step: once, and for each 64 bytes of a row.
+    step: (f64, f64),
+    /// From the launch of a block to its first multiplication and from its last to its end.
+    start: f64,
+    /// What the epilogue takes of [`element`], and the share of that which blocks on one SM do not hide from each other.
+    epilogue: (f64, f64),
+}
+
+/// Of `mma.sync` and `FFMA`: 2,200 launches of 110 problems. The choice costs 4% more time than the best of all blockings tried.
+const SYNCHRONOUS: Costs =
+    Costs { registers: 60, l2: 40.0, shared: 0.24, step: (245.0, 86.0), start: 3100.0, epilogue: (1.0, 0.77) };
+/// Of `wgmma`: 358 launches of 49 problems, of which the choice costs 1% more time than the best.
+const WGMMA: Costs =
+    Costs { registers: 48, l2: 42.5, shared: 0.0, step: (339.0, 0.0), start: 4580.0, epilogue: (0.81, 0.21) };
+/// The share of a `wgmma` step's latency that is left where the next step's instructions are already given.
+const AHEAD: f64 = 0.27;
 
 /// Bytes of shared memory that the main loop takes.
 pub fn shared(blocking: &Blocking, size: u32) -> u32 {
@@ -37,6 +48,8 @@ fn rate(product: &Product, blocking: &Blocking, target: &Target) -> f64 {
         (Engine::Simt, _) => 0.5 * f64::from(target.rates.fma),
         (Engine::Tensor, 16) => 859.0,
         (Engine::Tensor, _) => 1609.0,
+        (Engine::Wgmma, 16) => 1650.0,
+        (Engine::Wgmma, _) => 3930.0,
     }
 }
 
@@ -67,7 +80,8 @@ pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Bloc
     let sms = f64::from(target.part.sms);
 
     let threads = blocking.threads();
-    let registers = (blocking.m * blocking.n * blocking.slices / threads + REGISTERS).min(255);
+    let costs = if blocking.engine == Engine::Wgmma { WGMMA } else { SYNCHRONOUS };
+    let registers = (blocking.m * blocking.n * blocking.slices / threads + costs.registers).min(255);
     let resident = target.blocks_per_sm(threads, registers, shared(blocking, product.a.dtype.bits() / 8));
     let resident = f64::from(resident.max(1));
 
@@ -76,12 +90,14 @@ pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Bloc
     let (down, across) = (f64::from(blocking.warps.0), f64::from(blocking.warps.1));
     let read = (bm * across + bn * down) * bk * bytes;
     let through_shared = (read + copied) / 128.0;
-    let alone = STEP.0 + STEP.1 * bk * bytes / 64.0 / f64::from(blocking.slices) + work;
+    let ahead = if blocking.is_ahead() { AHEAD } else { 1.0 };
+    let alone = ahead * costs.step.0 + costs.step.1 * bk * bytes / 64.0 / f64::from(blocking.slices) + work;
     let epilogue = bm * bn * element(kernel);
     // Blocks that share an SM share its tensor cores and its memories.
     let clocks = |together: f64| {
-        let step = ((work + SHARED * through_shared) * together).max(copied / L2 * together).max(alone);
-        START + steps * step + epilogue * (EPILOGUE_SHARED * together + 1.0 - EPILOGUE_SHARED)
+        let step = ((work + costs.shared * through_shared) * together).max(copied / costs.l2 * together).max(alone);
+        let (epilogues, not_hidden) = costs.epilogue;
+        costs.start + steps * step + epilogues * epilogue * (not_hidden * together + 1.0 - not_hidden)
     };
     let waves = (blocks / (sms * resident)).floor();
     let rest = blocks - waves * sms * resident;

@@ -30,17 +30,35 @@ const TENSOR: [Row; 18] = [
     (16, 32, 128, (1, 1), 4, 6),
 ];
 
+/// For `wgmma`: those that were best for some problem.
+const WGMMA: [Row; 13] = [
+    (128, 256, 128, (8, 2), 1, 4),
+    (256, 128, 128, (16, 1), 1, 4),
+    (128, 128, 128, (8, 1), 1, 3),
+    (128, 64, 128, (8, 1), 1, 3),
+    (128, 64, 64, (8, 1), 1, 3),
+    (128, 32, 128, (8, 1), 1, 3),
+    (64, 128, 256, (4, 2), 1, 3),
+    (64, 64, 128, (4, 1), 1, 3),
+    (64, 64, 128, (4, 1), 1, 4),
+    (64, 64, 256, (4, 1), 1, 3),
+    (64, 32, 128, (4, 1), 1, 6),
+    (64, 32, 256, (4, 1), 2, 4),
+    (64, 16, 256, (4, 1), 2, 4),
+];
+
 /// For `FFMA`.
 const SIMT: [Row; 3] = [(128, 128, 32, (4, 2), 1, 3), (64, 64, 32, (2, 1), 1, 3), (32, 32, 64, (1, 1), 4, 3)];
 
 /// The candidates for a product.
 pub fn candidates(product: &Product, target: &Target) -> Vec<Blocking> {
     let size = product.a.dtype.bits() / 8;
-    let (engine, rows): (Engine, &[Row]) = match product.a.dtype {
-        DType::F32 => (Engine::Simt, &SIMT),
-        _ => (Engine::Tensor, &TENSOR),
+    let engines: &[(Engine, &[Row])] = match product.a.dtype {
+        DType::F32 => &[(Engine::Simt, &SIMT)],
+        _ if target.features.wgmma => &[(Engine::Wgmma, &WGMMA), (Engine::Tensor, &TENSOR)],
+        _ => &[(Engine::Tensor, &TENSOR)],
     };
-    let tile = |&(m, n, bytes, warps, slices, stages): &Row| Blocking {
+    let tile = |engine, &(m, n, bytes, warps, slices, stages): &Row| Blocking {
         engine,
         m,
         n,
@@ -52,7 +70,8 @@ pub fn candidates(product: &Product, target: &Target) -> Vec<Blocking> {
         band: 8,
         copy: (16, 16),
     };
-    rows.iter().map(tile).filter(|tile| model::shared(tile, size) <= target.limits.shared_per_block).collect()
+    let tiles = engines.iter().flat_map(|&(engine, rows)| rows.iter().map(move |row| tile(engine, row)));
+    tiles.filter(|tile| model::shared(tile, size) <= target.limits.shared_per_block).collect()
 }
 
 /// The candidate that takes the least time by the model; `None` if the target has no room for any.

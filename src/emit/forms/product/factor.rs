@@ -7,7 +7,7 @@
 use super::super::lines;
 use crate::dim::Dim;
 use crate::emit::params::Param;
-use crate::plan::{Blocking, IndexWidth, layout};
+use crate::plan::{Blocking, Engine, IndexWidth, layout};
 
 /// The lines of one factor, and what they need.
 pub struct Lines {
@@ -82,7 +82,8 @@ impl Factor<'_> {
         let mut lines =
             vec![format!("const u32 {name}_row = threadIdx.x / {pieces}u, {name}_piece = threadIdx.x % {pieces}u;")];
         if distance % 8 == 0 {
-            lines.push(format!("const u32 {name}_place = swizzled<{pieces}>({name}_row, {name}_piece) * 16u;"));
+            let place = self.swizzled(run, &format!("{name}_row"), &format!("{name}_piece"));
+            lines.push(format!("const u32 {name}_place = {place} * 16u;"));
         }
         lines
     }
@@ -118,12 +119,28 @@ impl Factor<'_> {
 
     /// The address in shared memory of the thread's piece of row `r`.
     pub fn to(&self, run: Run) -> String {
-        let (name, (_, pieces)) = (self.name, self.rows_and_pieces(run));
+        let (name, pitch) = (self.name, self.pitch(run));
         let (_, distance, _) = self.shares(run);
         // Eight rows on, the permutation is the same.
         match distance % 8 {
-            0 => format!("{name}_to + {name}_place + i * {}u", distance * pieces * 16),
-            _ => format!("{name}_to + swizzled<{pieces}>(r, {name}_piece) * 16u"),
+            0 => format!("{name}_to + {name}_place + i * {}u", distance * pitch),
+            _ => format!("{name}_to + {} * 16u", self.swizzled(run, "r", &format!("{name}_piece"))),
+        }
+    }
+
+    /// Bytes from one row of the tile in shared memory to the next.
+    pub fn pitch(&self, run: Run) -> u32 {
+        let (_, pieces) = self.rows_and_pieces(run);
+        16 * if self.tile.engine == Engine::Wgmma { pieces.min(8) } else { pieces }
+    }
+
+    /// The place of a piece in the tile, counted in pieces.
+    fn swizzled(&self, run: Run, row: &str, piece: &str) -> String {
+        let (rows, pieces) = self.rows_and_pieces(run);
+        // `wgmma` takes rows of at most 128 bytes.
+        match self.tile.engine == Engine::Wgmma && pieces > 8 {
+            true => format!("in_atoms<{pieces}, {rows}>({row}, {piece})"),
+            false => format!("swizzled<{pieces}>({row}, {piece})"),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod depthwise;
 mod factor;
+mod wgmma;
 mod window;
 
 pub use depthwise::depthwise;
@@ -81,10 +82,13 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     let acc_type = if product.accumulator == DType::I32 { "i32" } else { "float" };
     let (a_rows, a_pieces) = a.rows_and_pieces(a_run);
     let (b_rows, b_pieces) = b.rows_and_pieces(b_run);
-    let (a_bytes, b_bytes) = (a_rows * a_pieces * 16, b_rows * b_pieces * 16);
+    // Of `wgmma`'s widest swizzle, the pattern repeats every 1024 bytes from address 0.
+    let align = if tile.engine == Engine::Wgmma { 1024 } else { 16 };
+    let bytes = |rows: u32, pieces: u32| (rows * pieces * 16).next_multiple_of(align);
+    let (a_bytes, b_bytes) = (bytes(a_rows, a_pieces), bytes(b_rows, b_pieces));
     let warps = tile.warps.0 * tile.warps.1;
     let stride = shape.wn + 8;
-    let tensor = tile.engine == Engine::Tensor;
+    let tensor = tile.engine != Engine::Simt;
     let registers = shape.mi * shape.ni * if tensor { 4 } else { 1 };
     let register = match tensor {
         true => format!("acc[i / {0}][i / 4 % {1}][i % 4]", 4 * shape.ni, shape.ni),
@@ -117,6 +121,7 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         ("blocks", shape.wm / 16),
         ("parts", shape.parts),
         ("turns", shape.turns),
+        ("apart", shape.apart),
         // With two, the fragments of the next part are on their way while one is multiplied: for warps whose accumulators leave room for
         // few others on the multiprocessor. More warps hide the way as well, and need their registers.
         ("buffers", if shape.parts % 2 == 0 && registers >= 128 { 2 } else { 1 }),
@@ -132,6 +137,10 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         ("vector", vector),
     ] {
         context.insert(name, &value);
+    }
+    context.insert("engine", &tile.engine);
+    if tile.engine == Engine::Wgmma {
+        wgmma::insert(&mut context, product, &shape, (&a, a_run), (&b, b_run));
     }
     context.insert("register", &register);
     context.insert("a_across", &(a_run == Run::Across));
@@ -232,6 +241,8 @@ struct Shape {
     parts: u32,
     /// Turns in which a thread's copies for a later step are shared out among the multiplications of one.
     turns: u32,
+    /// Rows from one fragment of a warp to its next: the four warps of a `wgmma` take 16 of each 64.
+    apart: u32,
 }
 
 impl Shape {
@@ -240,7 +251,7 @@ impl Shape {
         let powers = [m, n, k, warps.0, warps.1, slices].iter().all(|x| x.is_power_of_two());
         let (wm, wn) = (m / warps.0.max(1), n / warps.1.max(1));
         let terms = match tile.engine {
-            Engine::Tensor => 32 / size,
+            Engine::Tensor | Engine::Wgmma => 32 / size,
             Engine::Simt => 4,
         };
         let fits = powers
@@ -253,13 +264,15 @@ impl Shape {
             && tile.band > 0;
         // Each thread copies pieces of one column.
         let copies = tile.threads() >= (k * size / 16).max(m * size / 16).max(n * size / 16);
-        let rows = if tile.engine == Engine::Tensor { 16 } else { 4 };
-        (fits && copies).then(|| {
+        let rows = if tile.engine == Engine::Simt { 4 } else { 16 };
+        let grouped = tile.engine != Engine::Wgmma || wgmma::fits(tile, wn, k * size);
+        (fits && copies && grouped).then(|| {
             let parts = k / terms / slices;
             let mi = wm / rows;
             // All within the first part: in the last, the next step's copies are waited for, and more turns are more code than they hide.
-            let turns = if tile.engine == Engine::Tensor { mi } else { 4 };
-            Shape { wm, wn, mi, ni: wn / 8, parts, turns }
+            let turns = if tile.engine == Engine::Simt { 4 } else { mi };
+            let apart = if tile.engine == Engine::Wgmma { 64 } else { 16 };
+            Shape { wm, wn, mi, ni: wn / 8, parts, turns, apart }
         })
     }
 }
