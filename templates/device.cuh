@@ -672,6 +672,13 @@ __device__ __forceinline__ float scale_i32(i32 q, float scale) {
   return (u32)q + 16777216u > 33554432u && fabsf(whole) < __int_as_float(0x7f800000) ? halves : whole;
 }
 
+// (q - zero) * scale, likewise.
+__device__ __forceinline__ float scale_difference(i32 q, i32 zero, float scale) {
+  const i32 d = (i32)((u32)q - (u32)zero);
+  if (((q ^ zero) & (q ^ d)) < 0) return (float)(((double)q - (double)zero) * (double)scale);
+  return scale_i32(d, scale);
+}
+
 // A vector's elements into the words that memory has.
 template <int V>
 __device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) {
@@ -817,15 +824,14 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_f8e5m2fnuz(const float (&y)[V
 // Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
-  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
+  // Every word is written, most of them as they are: what is written at an index that is found at run time lies in local memory.
+  constexpr u32 PER = SIZE < 4 ? 4 / SIZE : 1, BITS = SIZE < 4 ? 8 * SIZE : 32;
+  const u32 mask = BITS == 32 ? ~0u : ((1u << BITS % 32u) - 1u) << BITS * (e % PER);
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    if constexpr (SIZE < 4) {
-      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
-      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
-    } else {
-      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
-    }
+    const u32 bits = SIZE < 4 ? element.w[0] << BITS * (e % PER) : element.w[i % (SIZE < 4 ? 1 : SIZE / 4)];
+    const u32 taken = (SIZE < 4 ? i == e / PER : i / (SIZE < 4 ? 1 : SIZE / 4) == e) ? mask : 0u;
+    r.w[i] ^= (r.w[i] ^ bits) & taken;
   }
 }
 

@@ -1,6 +1,7 @@
 //! A kernel's statements as C++ lines: one statement a line, each value named after its op.
 
 pub mod guard;
+mod sum;
 
 use super::convert::{self, Quotient};
 use super::params::Param;
@@ -27,7 +28,13 @@ pub struct Body {
     pub doubts: Vec<String>,
     /// Floats that leave their element's codes open where they are infinite or NaN.
     pub watched: Vec<String>,
+    /// Words beyond [`WITHIN`] that leave their element's codes open; and those that are the same in every row.
+    pub far: Vec<String>,
+    pub far_columns: Vec<String>,
 }
+
+/// What the words of [`Body::far`] lie below where all is well.
+pub const WITHIN: u32 = 1 << 23;
 
 /// What a store stores.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,11 +65,16 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
         as_float: BTreeSet::new(),
         doubts: Vec::new(),
         watched: Vec::new(),
+        far: Vec::new(),
+        far_columns: Vec::new(),
     };
     let finite = |(_, rounding): &(u32, Rounding)| matches!(rounding, Rounding::Guarded { finite: true, .. });
     let rounding = &kernel.schedule.rounding;
     let finite = !rounding.is_empty() && rounding.iter().all(finite);
-    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new(), finite };
+    let guards = |(_, rounding): &(u32, Rounding)| matches!(rounding, Rounding::Guarded { .. });
+    let guarded = matches!(precision, Precision::Native { .. }) && rounding.iter().any(guards);
+    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new(), finite, guarded };
+    writer.check_columns();
     // In f64 everything is computed: the second opinion is seldom asked.
     let lookups = if precision == Precision::Double { &[][..] } else { &kernel.schedule.lookups };
     let live = if lookups.is_empty() { vec![true; kernel.body.len()] } else { kernel.live(lookups) };
@@ -87,6 +99,8 @@ struct Writer<'a> {
     lower: BTreeMap<usize, String>,
     /// Every value is finite for certain.
     finite: bool,
+    /// Elements in doubt are computed again.
+    guarded: bool,
 }
 
 impl Writer<'_> {
@@ -98,6 +112,8 @@ impl Writer<'_> {
             self.define(i, stmt, text);
         } else if stmt.op.is(&op::CAST) || stmt.op.is(&op::CAST_UNSATURATED) {
             let text = self.cast(stmt);
+            self.define(i, stmt, text);
+        } else if let Some(text) = self.multiply_add(stmt) {
             self.define(i, stmt, text);
         } else {
             let text = self.row_text(stmt)?;
@@ -260,9 +276,18 @@ impl Writer<'_> {
         let from = self.kernel.arg_dtype(x);
         let target = self.class(stmt.dtype);
         let scale_type = self.kernel.arg_dtype(scale);
+        if self.guarded && self.kernel.scales_sum(i) {
+            let scale = self.float_operand(i, "scale", scale);
+            return self.scale_sum(i, stmt, &scale);
+        }
+        let wide = target == Class::F64 || scale_type == DType::F64;
+        let is_zero = matches!(zero, Arg::Const(scalar) if scalar.as_f64() == 0.0);
+        if from == DType::I32 && !wide && !is_zero && self.kernel.arg_dtype(zero) == DType::I32 {
+            let (x, zero, scale) = (self.arg(x), self.arg(zero), self.float_operand(i, "scale", scale));
+            return format!("scale_difference({x}, {zero}, {scale})");
+        }
         let zero = self.zero_point(i, zero);
         let scale = self.float_operand(i, "scale", scale);
-        let wide = target == Class::F64 || scale_type == DType::F64;
         if from == DType::I32 || (wide && self.precision != Precision::Double) {
             let x = self.arg(x);
             if !wide && zero.is_none() {

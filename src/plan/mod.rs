@@ -22,7 +22,7 @@ pub use decision::{Costs, Decision, Reason, Verdict};
 pub use host::OnHost;
 pub use layout::Tile;
 pub use moved::{Moved, SECTOR, moved_for};
-pub use product::{Contraction, Extent, Operand, Product};
+pub use product::{Contraction, Extent, LARGEST_FACTOR, LARGEST_SUM, Operand, Product};
 pub use routine::{Routine, Stage};
 pub use schedule::{Blocking, Compute, Engine, Form, IndexWidth, Lookup, Pick, Rounding, Schedule, Table, Traffic};
 pub use storage::{Place, Placement, Storage, StorageError};

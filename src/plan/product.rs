@@ -1,9 +1,10 @@
 //! The main loop of a welded kernel: a matrix product or a convolution whose accumulators the kernel's body reads.
 
-use super::{Access, BufferId, Kernel, layout};
+use super::{Access, Arg, BufferId, Kernel, Stmt, layout};
 use crate::anchor::Conv;
 use crate::dim::{Dim, DimError};
 use crate::dtype::DType;
+use crate::op;
 use crate::scalar::Scalar;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,22 @@ pub enum Contraction {
     },
 }
 
+/// Numbers that the guard of a kernel's codes checks as they pass: where one is not below its limit, the element is computed again in f64.
+pub const LARGEST_SUM: f64 = 4_194_304.0;
+pub const LARGEST_FACTOR: f64 = 1_267_650_600_228_229_401_496_703_205_376.0;
+
 impl Product {
+    /// Whether i32 holds a sum of codes less any zero point up to multiples of 2³² beyond [`LARGEST_SUM`]: what wraps is then told by its size.
+    fn wraps_far(&self) -> bool {
+        let size = |dtype: DType| dtype.int_range().map(|(low, high)| high.max(-low));
+        let depth = self.contraction.depth().ok().and_then(|k| k.known());
+        let most = match (size(self.a.dtype), size(self.b.dtype), depth) {
+            (Some(a), Some(b), Some(k)) => a.saturating_mul(b).saturating_mul(k.into()),
+            _ => return false,
+        };
+        most < (1 << 31) - 2 * LARGEST_SUM as i128
+    }
+
     /// The type of the result in the graph: the accumulator's for codes, the factors' for floats. As with a statement, a float is
     /// rounded to it where it is stored or cast and not before.
     pub fn dtype(&self) -> DType {
@@ -181,6 +197,29 @@ impl Product {
 }
 
 impl Kernel {
+    /// True if statement `i` dequantizes the kernel's own sum of codes, and a guard can check that the sum, less the zero point, is smaller than
+    /// [`LARGEST_SUM`]: a float then holds it.
+    pub fn scales_sum(&self, i: usize) -> bool {
+        let Some(stmt) = self.body.get(i) else { return false };
+        let types = [stmt.dtype, stmt.args.get(1).map_or(DType::F64, |scale| self.arg_dtype(*scale))];
+        let own = stmt.op.is(&op::DEQUANTIZE) && stmt.args.first() == Some(&Arg::Product);
+        own && types == [DType::F32; 2] && self.product.as_ref().is_some_and(|product| product.wraps_far())
+    }
+
+    /// The argument of addition `stmt` that is such a scaled sum: both are done by one multiply-add.
+    pub fn scaled_term(&self, stmt: &Stmt) -> Option<usize> {
+        let scaled = |arg: &Arg| matches!(arg, Arg::Stmt(j) if self.scales_sum(*j as usize));
+        if stmt.op.is(&op::ADD) && stmt.dtype == DType::F32 { stmt.args.iter().position(scaled) } else { None }
+    }
+
+    /// True if load `i` of a kernel with a product gives one f32 a column, or one for all, which a guard can check to be smaller
+    /// than [`LARGEST_FACTOR`] once for all rows.
+    pub fn is_steady(&self, i: usize) -> bool {
+        let (load, outer) = (&self.loads[i], self.domain.len().saturating_sub(1));
+        let mut rows = load.access.strides.iter().zip(&self.domain).take(outer);
+        self.product.is_some() && load.dtype == DType::F32 && rows.all(|(stride, size)| stride.is(0) || size.is(1))
+    }
+
     /// The buffers that it reads: the factors of its product, then its loads.
     pub fn reads(&self) -> impl Iterator<Item = BufferId> {
         let factors = self.product.iter().flat_map(|product| product.factors()).map(|factor| factor.buffer);

@@ -104,6 +104,14 @@ pub fn requantize(b: &mut Body) -> Arg {
     b.quantize(y, I8, 0.045, 3)
 }
 
+/// The same with a zero point by channel, as a zero point of the factor `a` gives one.
+pub fn requantize_corrected(b: &mut Body) -> Arg {
+    let x = b.op(Op::to(&op::DEQUANTIZE, F32), &[b.product(), b.load(0), b.load(2)]);
+    let biased = b.op(Op::new(&op::ADD), &[b.load(1), x]);
+    let y = b.op(Op::new(&op::SILU), &[biased]);
+    b.quantize(y, U8, 0.045, 3)
+}
+
 pub fn columns(d: &[Dim]) -> Vec<Dim> {
     along(d, d.len() - 1)
 }
@@ -213,6 +221,43 @@ fn gemms_of_codes_are_exact() {
     schedule(&mut kernel);
     holds("requantized", &kernel, Arch::SM_90);
     holds("requantized on sm_75", &kernel, Arch::SM_75);
+    for (n, types) in [(48, (U8, I8)), (7, (I8, I8))] {
+        let gemm = Gemm { types, ..Gemm::new(I8, 300, n, 40) };
+        let mut kernel = gemm.kernel(&[(F32, columns), (F32, columns), (I32, columns)], U8, requantize_corrected);
+        schedule(&mut kernel);
+        holds("requantized with a zero point by channel", &kernel, Arch::SM_90);
+    }
+    // Sums that pass what the fast path holds, and a depth of which it can't be told what wraps.
+    for k in [2000, 70_000] {
+        let mut kernel = Gemm { types: (U8, U8), ..Gemm::new(U8, 8, 16, k) }.kernel(
+            &[(F32, columns), (F32, columns), (I32, columns)],
+            U8,
+            requantize_corrected,
+        );
+        schedule(&mut kernel);
+        holds("long sums", &kernel, Arch::SM_90);
+    }
+}
+
+#[test]
+fn the_epilogue_of_codes_keeps_nothing_in_local_memory() {
+    let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
+    for (to, n) in [(I8, 64), (I8, 30)] {
+        let mut kernel = Gemm::new(I8, 819_200, n, 64).kernel(&[(F32, columns), (F32, columns)], to, requantize);
+        schedule(&mut kernel);
+        let source = source(&kernel);
+        let request = Request {
+            source: &source.text,
+            kernel: &source.entry,
+            arch: Arch::SM_90,
+            output: Output::Cubin,
+            options: &[],
+        };
+        let compiled = TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{e}"));
+        let mix = disassembler.mix(&compiled.bytes, &source.entry).unwrap();
+        assert_eq!((mix.count("LDL", &[]), mix.count("STL", &[])), (0, 0), "{mix:?}\n{}", source.text);
+        assert_eq!(compiled.resources.map(|r| r.stack), Some(0));
+    }
 }
 
 /// Products whose steps several blocks share out: with as many, fewer and more blocks than there are steps.

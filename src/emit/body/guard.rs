@@ -122,7 +122,7 @@ impl Writer<'_> {
 impl Body {
     /// Whether any element may have to be computed again in f64.
     pub fn is_guarded(&self) -> bool {
-        !self.doubts.is_empty() || self.outputs.iter().any(|output| output.lower.is_some())
+        !self.doubts.is_empty() || !self.far.is_empty() || self.outputs.iter().any(|output| output.lower.is_some())
     }
 }
 

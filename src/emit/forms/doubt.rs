@@ -1,7 +1,7 @@
 //! Which elements of a vector f32 leaves open, as bits of a word, so that they alone are computed again in f64.
 
 use super::Parts;
-use crate::emit::body::guard;
+use crate::emit::body::{WITHIN, guard};
 use crate::emit::names;
 use serde::Serialize;
 use tera::Context;
@@ -13,6 +13,8 @@ pub struct Doubts {
     settled: Vec<String>,
     pinched: Vec<Pinched>,
     watch: bool,
+    far: bool,
+    far_columns: bool,
     guarded: bool,
 }
 
@@ -30,7 +32,9 @@ impl Doubts {
         let guarded = parts.exact.is_some();
         let settled = (0..if guarded { parts.body.doubts.len() } else { 0 }).map(settled).collect();
         let watch = guarded && !parts.body.watched.is_empty();
-        Doubts { settled, pinched: Vec::new(), watch, guarded }
+        let far = guarded && !parts.body.far.is_empty();
+        let far_columns = guarded && !parts.body.far_columns.is_empty();
+        Doubts { settled, pinched: Vec::new(), watch, far, far_columns, guarded }
     }
 
     /// The lines that keep and pack the lower end of store `i`, whose codes are packed as a vector: what declares it, what an element
@@ -65,6 +69,9 @@ impl Doubts {
         context.insert("settled", &self.settled);
         context.insert("pinched", &self.pinched);
         context.insert("watch", &self.watch);
+        context.insert("far", &self.far);
+        context.insert("far_columns", &self.far_columns);
+        context.insert("within", &WITHIN);
     }
 }
 
@@ -83,5 +90,7 @@ pub fn notes(parts: &Parts) -> Vec<String> {
         parts.body.doubts.iter().enumerate().map(|(i, doubt)| note(&settled(i), doubt)).collect();
     // Infinity times zero is NaN, and stays.
     lines.extend(parts.body.watched.iter().map(|value| format!("watch = fmaf({value}, 0.0f, watch);")));
+    lines.extend(parts.body.far.iter().map(|word| format!("far |= {word};")));
+    lines.extend(parts.body.far_columns.iter().map(|word| format!("far_columns |= {word};")));
     lines
 }

@@ -100,6 +100,8 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         as_float: BTreeSet::new(),
         doubts: Vec::new(),
         watched: Vec::new(),
+        far: Vec::new(),
+        far_columns: Vec::new(),
     };
     Ok((Staged { pieces: at / 16, pointers, code: Some(raw(size)) }, body))
 }

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::dtype::DType;
 use crate::op::{self, Deviation, Op};
-use crate::plan::{Arg, Compute, Kernel, Stmt};
+use crate::plan::{Arg, Compute, Kernel, LARGEST_FACTOR, LARGEST_SUM, Stmt};
 
 /// What is known of a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,9 +100,13 @@ impl<'a> Analysis<'a> {
     /// The values of every statement.
     pub fn values(&self) -> Vec<Value> {
         let mut values: Vec<Value> = Vec::with_capacity(self.kernel.body.len());
-        for stmt in &self.kernel.body {
-            let args: Vec<Value> = stmt.args.iter().map(|arg| self.value_of(&values, *arg)).collect();
-            values.push(self.of_statement(stmt, &args));
+        for (at, stmt) in self.kernel.body.iter().enumerate() {
+            let mut args: Vec<Value> = stmt.args.iter().map(|arg| self.value_of(&values, *arg)).collect();
+            // A multiply-add does not round its product.
+            if let Some(slot) = self.kernel.scaled_term(stmt) {
+                args[slot] = Value::exact(args[slot].low, args[slot].high);
+            }
+            values.push(self.of_statement(at, stmt, &args));
         }
         values
     }
@@ -110,6 +114,7 @@ impl<'a> Analysis<'a> {
     /// What is known of an argument.
     pub fn value_of(&self, values: &[Value], arg: Arg) -> Value {
         match arg {
+            Arg::Load(i) if self.kernel.is_steady(i as usize) => Value::exact(-LARGEST_FACTOR, LARGEST_FACTOR),
             Arg::Load(i) => of_type(self.kernel.loads[i as usize].dtype),
             // A guard is about the accumulator at hand: what the sum itself may err by is the product's own bound.
             Arg::Product => of_type(self.kernel.arg_dtype(arg)),
@@ -118,7 +123,7 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn of_statement(&self, stmt: &Stmt, args: &[Value]) -> Value {
+    fn of_statement(&self, at: usize, stmt: &Stmt, args: &[Value]) -> Value {
         let op = stmt.op;
         if args.iter().all(Value::is_exact) && !stmt.dtype.is_float() {
             return of_type(stmt.dtype);
@@ -131,12 +136,16 @@ impl<'a> Analysis<'a> {
                 true => Value::unknown(),
             },
             (op, [x, scale, zero]) if op.is(&op::DEQUANTIZE) => {
-                let code = x.clone().within(x.low - zero.high, x.high - zero.low);
+                let sum = stmt.args[0] == Arg::Product && self.kernel.scales_sum(at);
+                let code = match sum {
+                    true => Value::exact(-LARGEST_SUM, LARGEST_SUM),
+                    false => x.clone().within(x.low - zero.high, x.high - zero.low),
+                };
                 let whole =
                     stmt.args.iter().all(|arg| !self.kernel.arg_dtype(*arg).is_float() || scale.low == scale.high);
                 let from = stmt.args.iter().map(|arg| self.kernel.arg_dtype(*arg));
                 // Two roundings: of a 32-bit code to float and of the product.
-                let ulp = if from.clone().any(|t| t == DType::I32) { 1.0 } else { 0.5 };
+                let ulp = if !sum && from.clone().any(|t| t == DType::I32) { 1.0 } else { 0.5 };
                 let value = product(&code, scale, &stmt.args);
                 // A code is 0 or at least 1: its product with an ordinary scale is no denormal.
                 let normal = whole && scale.least() > 1e-30;
@@ -195,8 +204,8 @@ impl<'a> Analysis<'a> {
 /// True if a value of the body may be infinite, or NaN, in f32.
 pub fn can_overflow(kernel: &Kernel, values: &[Value]) -> bool {
     let beyond = |value: &Value| value.size() >= 0.1 * LARGEST;
-    let loads = kernel.loads.iter().map(|load| load.dtype);
-    loads.into_iter().any(DType::is_float)
+    let mut loads = (0..kernel.loads.len()).filter(|i| !kernel.is_steady(*i)).map(|i| kernel.loads[i].dtype);
+    loads.any(DType::is_float)
         || kernel.body.iter().zip(values).any(|(stmt, value)| stmt.dtype.is_float() && beyond(value))
 }
 

@@ -77,5 +77,8 @@ pub fn candidates(product: &Product, target: &Target) -> Vec<Blocking> {
 /// The candidate that takes the least time by the model; `None` if the target has no room for any.
 pub fn choose(kernel: &Kernel, product: &Product, extent: &Extent, target: &Target) -> Option<Blocking> {
     let time = |tile: &Blocking| model::time(kernel, product, extent, tile, target);
-    candidates(product, target).into_iter().min_by(|a, b| time(a).total_cmp(&time(b)))
+    let best = candidates(product, target).into_iter().min_by(|a, b| time(a).total_cmp(&time(b)))?;
+    // A step that does not exist is copied as zeros, at the price of one that does.
+    let steps = extent.k.known().map_or(u64::MAX, |k| k.unsigned_abs().div_ceil(best.k.into()));
+    Some(Blocking { stages: best.stages.min(u32::try_from(steps.max(2)).unwrap_or(u32::MAX)), ..best })
 }
