@@ -115,6 +115,10 @@ pub enum Structural {
     Trilu {
         upper: bool,
     },
+    /// x (N, C, spatial…) as (N, spatial…, `channels`), zeros behind its own channels, in the result's type: a float is rounded as a cast does.
+    ChannelsLast {
+        channels: usize,
+    },
     /// Operands x, repeats.
     Tile,
     /// Output: the indices of nonzero elements.

@@ -344,6 +344,9 @@ pub struct BenchArgs {
     /// The model's batch sizes, separated by commas: sizes of the first input's first dimension
     #[arg(long, value_delimiter = ',', requires = "model")]
     pub batch: Vec<u64>,
+    /// Bring a kernel in only when the one before it has ended
+    #[arg(long, requires = "model")]
+    pub serial: bool,
     /// Also draw the model's timings into this SVG file
     #[arg(long, value_name = "FILE", requires = "model")]
     pub plot: Option<PathBuf>,

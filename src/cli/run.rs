@@ -47,7 +47,7 @@ fn on_this_machine(graph: &Graph, inputs: &[(String, Tensor)]) -> Result<Vec<(St
 
 fn on_device(graph: &Graph, args: &RunArgs, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
     let device = crate::runtime::Device::open(0).map_err(Failure::machine)?;
-    let compiler = source::compiler(&args.model.fusion)?.arch(device.arch());
+    let compiler = source::compiler(&args.model.fusion)?.arch(device.arch()).dependent_launch(true).ptx(false);
     let planned = source::plan(&compiler, graph, &args.model.fusion)?;
     let compiled = super::compile::compile(&compiler, planned)?;
     compiled.run_on(&device, inputs).map_err(Failure::machine)

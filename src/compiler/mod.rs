@@ -47,6 +47,7 @@ pub struct Compiler {
     lock: Lock,
     weld_by_prediction: bool,
     cached: bool,
+    ptx: bool,
     jobs: usize,
 }
 
@@ -84,6 +85,7 @@ impl Compiler {
             lock: Lock::default(),
             weld_by_prediction: true,
             cached: true,
+            ptx: true,
             jobs: 0,
         }
     }
@@ -173,6 +175,12 @@ impl Compiler {
     /// Whether to use the cache on disk.
     pub fn cached(mut self, cached: bool) -> Compiler {
         self.cached = cached;
+        self
+    }
+
+    /// Whether to compile to PTX as well, besides machine code: not needed to run on the architectures compiled for.
+    pub fn ptx(mut self, ptx: bool) -> Compiler {
+        self.ptx = ptx;
         self
     }
 

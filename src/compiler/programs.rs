@@ -109,7 +109,7 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
     let mut wanted: Vec<(usize, Arch, Output)> = Vec::new();
     for i in 0..programs.len() {
         wanted.extend(compiler.archs().iter().map(|arch| (i, *arch, Output::Cubin)));
-        wanted.push((i, oldest, Output::Ptx));
+        wanted.extend(compiler.ptx.then_some((i, oldest, Output::Ptx)));
     }
     let requests: Vec<Request> = wanted
         .iter()

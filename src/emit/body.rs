@@ -28,9 +28,10 @@ pub struct Body {
     pub doubts: Vec<String>,
     /// Floats that leave their element's codes open where they are infinite or NaN.
     pub watched: Vec<String>,
-    /// Words beyond [`WITHIN`] that leave their element's codes open; and those that are the same in every row.
+    /// Words beyond [`WITHIN`] that leave their element's codes open.
     pub far: Vec<String>,
-    pub far_columns: Vec<String>,
+    /// Floats, the same in every row, that leave the codes open where they are not below [`LARGEST_FACTOR`](crate::plan::LARGEST_FACTOR).
+    pub steady: Vec<String>,
 }
 
 /// What the words of [`Body::far`] lie below where all is well.
@@ -66,7 +67,7 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
         doubts: Vec::new(),
         watched: Vec::new(),
         far: Vec::new(),
-        far_columns: Vec::new(),
+        steady: Vec::new(),
     };
     let finite = |(_, rounding): &(u32, Rounding)| matches!(rounding, Rounding::Guarded { finite: true, .. });
     let rounding = &kernel.schedule.rounding;

@@ -3,8 +3,11 @@
 //!
 //! The transposes then sink: `f(first(x), …)` becomes `first(f'(x, …))` for pointwise ops, whose constants are moved with them, for
 //! views along an axis, and for pools, reductions, softmax, resize and padding, which say their axes. `last(first(x))` is `x`, so that between two
-//! convolutions nothing is left, and at an op that needs its own order of axes, as at an output of the graph, one `first`. Exact but for the
+//! convolutions nothing is left, and at an op that needs its own order of axes, as at an output of the graph, one `first`. A convolution of three
+//! channels, an image's, gets a fourth of zeros, so that a pixel is copied at once. Exact but for the
 //! order in which a convolution and an average sum, which neither form promises.
+
+mod padded;
 
 use super::{Pass, PassError, Work};
 use crate::anchor::Anchor;
@@ -43,11 +46,15 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
                 if known == [true; 3] {
                     let mut patch = work.patch("conv_channels_last", &[id]);
                     let mut moved = operands.clone();
-                    moved[0] = last(&mut patch, operands[0], &mut turned);
-                    moved[1] = last(&mut patch, operands[1], &mut turned);
+                    let padded = padded::operands(&mut patch, &conv, [operands[0], operands[1]]);
+                    let [x, w] = padded.unwrap_or([operands[0], operands[1]]);
+                    // A padded input has its channels last already.
+                    moved[0] = if padded.is_some() { x } else { last(&mut patch, x, &mut turned) };
+                    moved[1] = last(&mut patch, w, &mut turned);
                     replace(&mut patch, id, Kind::Anchor(Anchor::ConvLast { conv, pad: 0 }), &moved);
                 }
             }
+            Kind::Structural(Structural::ChannelsLast { .. }) => padded::absorb_cast(work, id),
             Kind::Structural(Structural::Shape { start, end }) => shape_of_source(work, id, start..end),
             Kind::Pointwise(_) => sink_pointwise(work, id, kind, &mut turned),
             Kind::View(_) | Kind::Structural(_) => sink_by_axes(work, id, &kind, &mut turned),

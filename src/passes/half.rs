@@ -98,6 +98,7 @@ fn float_operands(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
             | Structural::Softmax { .. }
             | Structural::LayerNorm { .. }
             | Structural::Reduce { op: Reduction::Max | Reduction::Min | Reduction::Mean, .. }
+            | Structural::ChannelsLast { .. }
             | Structural::Pad { .. } => (0..operands.len()).collect(),
             Structural::Resize(_) | Structural::Gather { .. } => vec![0],
             _ => return None,

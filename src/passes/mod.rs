@@ -17,6 +17,7 @@ mod half;
 mod integer_products;
 pub mod patterns;
 mod qdq;
+mod quantize_first;
 mod siblings;
 mod transposes;
 mod views;
@@ -50,6 +51,7 @@ pub static PASSES: &[Pass] = &[
     views::PASS,
     transposes::PASS,
     qdq::PASS,
+    quantize_first::PASS,
     algebra::PASS,
     patterns::PASS,
     affine::PASS,

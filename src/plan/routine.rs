@@ -152,6 +152,10 @@ pub enum Work {
         upper: bool,
         k: i64,
     },
+    /// (N, C, places) as (N, places, `channels`), with zeros behind the C.
+    ChannelsLast {
+        channels: u64,
+    },
     /// Ones on diagonal `k`.
     Eye {
         k: i64,
@@ -294,6 +298,7 @@ impl Work {
             Work::ReverseSequence { .. } => "reverse",
             Work::OneHot { .. } => "one_hot",
             Work::Trilu { .. } => "trilu",
+            Work::ChannelsLast { .. } => "channels_last",
             Work::Eye { .. } => "eye",
             Work::Fill { .. } => "fill",
             Work::Sizes { .. } => "sizes",

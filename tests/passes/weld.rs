@@ -13,8 +13,9 @@ use pointweld::reference::{self, run_graph};
 use pointweld::scalar::Number;
 use pointweld::shape;
 use pointweld::shape::Shape;
+use pointweld::structural::{Pool, Structural};
 use pointweld::tensor::Tensor;
-use pointweld::view::View;
+use pointweld::view::{SliceAxis, View};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -60,6 +61,85 @@ proptest! {
         let (after, _) = welded(&generated.graph);
         prop_assert_eq!(count(&after, |kind| matches!(kind, Kind::Anchor(Anchor::Conv(_)))), 0);
         assert_close(&run(&generated.graph, &generated.inputs), &run(&after, &generated.inputs))?;
+    }
+}
+
+/// An image's three channels become four, in one kernel with the rounding to half precision, and no transpose is left before the convolution.
+#[test]
+fn three_channels_are_padded() {
+    let mut b = Builder::new("g");
+    let x = b.input("x", DType::F32, shape!["batch", 3, 9, 12]);
+    let random = &mut Random::new(5);
+    let w: Vec<f64> = (0..8 * 27).map(|_| random.unit() - 0.5).collect();
+    let w = b.constant("w", Tensor::from_f64(DType::F32, &[8, 3, 3, 3], &w).unwrap());
+    let ones = vec![1; 2];
+    let conv =
+        Conv { kernel: vec![3; 2], strides: ones.clone(), dilations: ones, pads: vec![(1, 1); 2], groups: 1, bias: false };
+    let y = anchor(&mut b, Anchor::Conv(conv), &[x, w], shape!["batch", 8, 9, 12]);
+    b.output("y", y);
+    let graph = b.finish().unwrap();
+    let (after, report) = welded(&graph);
+    let moved = |graph: &Graph| count(graph, |kind| matches!(kind, Kind::Structural(Structural::ChannelsLast { .. })));
+    assert_eq!((moved(&after), transposes(&after)), (1, 1), "{:?}", report.counts());
+    let pixels: Vec<f64> = (0..2 * 3 * 9 * 12).map(|_| random.unit()).collect();
+    let inputs = vec![("x".to_owned(), Tensor::from_f64(DType::F32, &[2, 3, 9, 12], &pixels).unwrap())];
+    assert_close(&run(&graph, &inputs), &run(&after, &inputs)).unwrap();
+
+    let mut half = graph.clone();
+    let options = Options { verify: true, weld: true, float: Some(DType::F16), ..Options::default() };
+    let report = passes::run(&mut half, &options, |_, _, _| {}).unwrap();
+    assert!(report.settled && moved(&half) == 1, "{:?}", report.counts());
+    let moved = half.ids().find(|id| matches!(half.node(*id).kind, Kind::Structural(Structural::ChannelsLast { .. })));
+    let moved = moved.unwrap();
+    assert_eq!(half.ty(moved.value()).dtype, Some(DType::F16));
+    assert!(matches!(half.node(half.operands(moved)[0].node).kind, Kind::Input));
+}
+
+/// Codes are what is sliced, repeated and pooled, bit for bit the same, and a pool whose result is quantized in two ways stays.
+#[test]
+fn what_moves_is_quantized_first() {
+    let pool = || Pool {
+        kernel: vec![3],
+        strides: vec![1],
+        dilations: vec![1],
+        pads: vec![(1, 1)],
+        ceil_mode: false,
+        channels_last: false,
+    };
+    for second_scale in [0.02, 0.03] {
+        let mut b = Builder::new("g");
+        let x = b.input("x", DType::F32, shape!["batch", 6, 10]);
+        let y = b.unary(&op::SILU, x);
+        let ty = |shape: Shape| Type::new(DType::F32, shape);
+        let axis = |start: i64, size: Dim| SliceAxis { start: start.into(), step: 1, size };
+        let axes = vec![axis(0, Dim::symbol("batch")), axis(2, 3.into()), axis(0, 10.into())];
+        let slice = Node::new(Kind::View(View::Slice { axes }), "slice", ty(shape!["batch", 3, 10]));
+        let slice = b.node(slice, &[y]).value();
+        let repeat = Node::new(Kind::View(View::Repeat { factors: vec![1, 1, 2] }), "repeat", ty(shape!["batch", 3, 20]));
+        let repeat = b.node(repeat, &[slice]).value();
+        let codes = b.quantize(repeat, 0.05, 7, DType::U8);
+        b.output("repeated", codes);
+        let mut pooled = y;
+        for (i, scale) in [0.02, second_scale].into_iter().enumerate() {
+            let node = Node::new(Kind::Structural(Structural::MaxPool(pool())), "pool", ty(shape!["batch", 6, 10]));
+            pooled = b.node(node, &[pooled]).value();
+            let codes = b.quantize(pooled, scale, -3, DType::I8);
+            b.output(&format!("pooled{i}"), codes);
+        }
+        let graph = b.finish().unwrap();
+        let (after, report) = welded(&graph);
+        let of_codes = |kind: fn(&Kind) -> bool| {
+            let ids = after.ids().filter(|id| kind(&after.node(*id).kind));
+            ids.map(|id| after.ty(id.value()).dtype.unwrap().is_int()).collect::<Vec<_>>()
+        };
+        assert_eq!(of_codes(|kind| matches!(kind, Kind::View(_))), [true; 2], "{:?}", report.counts());
+        let alike = second_scale == 0.02;
+        let pools = of_codes(|kind| matches!(kind, Kind::Structural(_)));
+        assert_eq!(pools, [alike; 2], "{:?}", report.counts());
+        let mut random = Random::new(3);
+        let x: Vec<f64> = (0..120).map(|_| 8.0 * (random.unit() - 0.5)).collect();
+        let inputs = vec![("x".to_owned(), Tensor::from_f64(DType::F32, &[2, 6, 10], &x).unwrap())];
+        assert_eq!(run(&graph, &inputs), run(&after, &inputs));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Class, Writer};
 use crate::emit::names;
-use crate::plan::{Arg, LARGEST_FACTOR, LARGEST_SUM, Stmt};
+use crate::plan::{Arg, LARGEST_SUM, Stmt};
 
 /// The bits of 2²³ and of 1.5·2²³.
 const BASE: u32 = 0x4b00_0000;
@@ -37,15 +37,13 @@ impl Writer<'_> {
         Some(format!("fmaf({}, {scale}, {other})", names::of_value(scaled as usize, "sum")))
     }
 
-    /// Notes what tells that a column's factors are not below [`LARGEST_FACTOR`].
+    /// Notes the factors of a column, which must all be below [`LARGEST_FACTOR`](crate::plan::LARGEST_FACTOR).
     pub(super) fn check_columns(&mut self) {
         if !self.guarded {
             return;
         }
-        let beyond = 0x8000_0000 - (LARGEST_FACTOR as f32).to_bits();
         for i in (0..self.kernel.loads.len()).filter(|i| self.kernel.is_steady(*i)) {
-            let bits = format!("__float_as_uint({})", names::element(i));
-            self.body.far_columns.push(format!("(({bits} & 0x7fffffffu) + {beyond:#x}u) & 0x80000000u"));
+            self.body.steady.push(names::element(i));
             self.body.native.insert(i);
         }
     }

@@ -2,7 +2,8 @@
 
 use super::Parts;
 use crate::emit::body::{WITHIN, guard};
-use crate::emit::names;
+use crate::emit::{literal, names};
+use crate::plan::LARGEST_FACTOR;
 use serde::Serialize;
 use tera::Context;
 
@@ -14,7 +15,7 @@ pub struct Doubts {
     pinched: Vec<Pinched>,
     watch: bool,
     far: bool,
-    far_columns: bool,
+    steady: bool,
     guarded: bool,
 }
 
@@ -33,8 +34,8 @@ impl Doubts {
         let settled = (0..if guarded { parts.body.doubts.len() } else { 0 }).map(settled).collect();
         let watch = guarded && !parts.body.watched.is_empty();
         let far = guarded && !parts.body.far.is_empty();
-        let far_columns = guarded && !parts.body.far_columns.is_empty();
-        Doubts { settled, pinched: Vec::new(), watch, far, far_columns, guarded }
+        let steady = guarded && !parts.body.steady.is_empty();
+        Doubts { settled, pinched: Vec::new(), watch, far, steady, guarded }
     }
 
     /// The lines that keep and pack the lower end of store `i`, whose codes are packed as a vector: what declares it, what an element
@@ -70,8 +71,9 @@ impl Doubts {
         context.insert("pinched", &self.pinched);
         context.insert("watch", &self.watch);
         context.insert("far", &self.far);
-        context.insert("far_columns", &self.far_columns);
+        context.insert("steady", &self.steady);
         context.insert("within", &WITHIN);
+        context.insert("largest_factor", &literal::float(LARGEST_FACTOR as f32));
     }
 }
 
@@ -91,6 +93,7 @@ pub fn notes(parts: &Parts) -> Vec<String> {
     // Infinity times zero is NaN, and stays.
     lines.extend(parts.body.watched.iter().map(|value| format!("watch = fmaf({value}, 0.0f, watch);")));
     lines.extend(parts.body.far.iter().map(|word| format!("far |= {word};")));
-    lines.extend(parts.body.far_columns.iter().map(|word| format!("far_columns |= {word};")));
+    // A sum of magnitudes is below the limit only if each of them is, and NaN and infinity stay.
+    lines.extend(parts.body.steady.iter().map(|value| format!("steady += fabsf({value});")));
     lines
 }

@@ -101,7 +101,7 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         doubts: Vec::new(),
         watched: Vec::new(),
         far: Vec::new(),
-        far_columns: Vec::new(),
+        steady: Vec::new(),
     };
     Ok((Staged { pieces: at / 16, pointers, code: Some(raw(size)) }, body))
 }

@@ -3,6 +3,7 @@
 //! Sizes are parameters, so that all convolutions of a model, say, share one text. Floats narrower than f32 are computed in f32 and
 //! rounded where they are stored; integers wrap. How many roundings a sum takes is said where it is written.
 
+mod channels;
 mod index;
 mod lanes;
 mod matrix;
@@ -45,6 +46,7 @@ pub fn emit_stage(stage: &Stage, options: &Options) -> Result<KernelSource, Emit
         }
         Work::Product(product) => matrix::product(stage, product, options),
         Work::Resize(resample) => resize::resize(stage, resample, options),
+        Work::ChannelsLast { channels } => channels::emit(stage, *channels, options),
         work => index::emit(stage, work, options),
     }
 }

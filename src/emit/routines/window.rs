@@ -72,8 +72,8 @@ pub fn pool(
             (
                 vec!["double sum = 0.0;".to_owned()],
                 vec![
-                    "const double x = fabs((double)read_x0(x0 + place));".to_owned(),
-                    "sum += power == 1 ? x : power == 2 ? x * x : pow(x, (double)power);".to_owned(),
+                    "const double size = fabs((double)x);".to_owned(),
+                    "sum += power == 1 ? size : power == 2 ? size * size : pow(size, (double)power);".to_owned(),
                 ],
                 vec![
                     "const double root = power == 1 ? sum : power == 2 ? sqrt(sum) : pow(sum, 1.0 / (double)power);"
@@ -106,10 +106,7 @@ fn max_pool(stage: &Stage, class: Class) -> Body {
     };
     let t = class.c_type();
     let open = vec![format!("{t} best = {none};"), "off found = -1;".to_owned()];
-    let step = vec![
-        "const auto x = read_x0(x0 + place);".to_owned(),
-        format!("if (found < 0 || x > best{nan}) best = x, found = place;"),
-    ];
+    let step = vec![format!("if (found < 0 || x > best{nan}) best = x, found = place;")];
     let mut close = vec!["write_y0(y0 + at, best);".to_owned()];
     if stage.writes.len() > 1 {
         close.push("write_y1(y1 + at, found < 0 ? 0 : (i64)found);".to_owned());
@@ -132,7 +129,7 @@ fn average_pool(class: Class, count_include_pad: bool) -> Body {
     }
     close.push(format!("write_y0(y0 + at, sum / ({t})n);"));
     let open = vec![format!("{t} sum = 0;"), "off n = 0;".to_owned()];
-    let step = vec!["sum += read_x0(x0 + place);".to_owned(), "++n;".to_owned()];
+    let step = vec!["sum += x;".to_owned(), "++n;".to_owned()];
     (open, step, close, "The mean of each window.")
 }
 

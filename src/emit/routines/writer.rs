@@ -28,6 +28,8 @@ pub struct Writer<'a> {
     pointers: Vec<Param>,
     reads: Vec<Access>,
     writes: Vec<Access>,
+    /// Bytes that each result's address is a multiple of.
+    aligned: Vec<u32>,
 }
 
 impl<'a> Writer<'a> {
@@ -39,6 +41,7 @@ impl<'a> Writer<'a> {
             pointers: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
+            aligned: stage.writes.iter().map(|operand| bytes(operand.dtype) as u32).collect(),
         };
         let seen = |dtype| if raw { bits_of(dtype) } else { dtype };
         for (i, operand) in stage.reads.iter().enumerate() {
@@ -58,6 +61,17 @@ impl<'a> Writer<'a> {
     /// The class that computes operand `i`.
     pub fn class(&self, i: usize) -> Class {
         Class::of(self.stage.reads[i].dtype, Precision::Native { fast: false })
+    }
+
+    /// The type of the elements of result `i`, and the words that an array of them packs into.
+    pub fn packed(&self, i: usize, array: &str) -> (&'static str, String) {
+        let Access { c_type, packer, .. } = &self.writes[i];
+        (c_type, format!("{packer}({array})"))
+    }
+
+    /// Demands that the address of result `i` is a multiple of so many bytes, for vectors of its elements.
+    pub fn align(&mut self, i: usize, bytes: u32) {
+        self.aligned[i] = bytes;
     }
 
     /// A size as an unsigned parameter.
@@ -132,8 +146,8 @@ impl<'a> Writer<'a> {
             let c_type = format!("const {}* __restrict__", access.dtype);
             self.pointers.push(Param { name: access.name.clone(), c_type, value });
         }
-        for (i, (operand, access)) in self.stage.writes.iter().zip(&self.writes).enumerate() {
-            let value = ParamValue::Store { index: i as u32, align: bytes(operand.dtype) as u32 };
+        for (i, (_, access)) in self.stage.writes.iter().zip(&self.writes).enumerate() {
+            let value = ParamValue::Store { index: i as u32, align: self.aligned[i] };
             let c_type = format!("{}* __restrict__", access.dtype);
             self.pointers.push(Param { name: access.name.clone(), c_type, value });
         }

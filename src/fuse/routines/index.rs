@@ -11,6 +11,16 @@ pub(super) fn pad(cx: &Cx, mode: PadMode, pads: &[(i64, i64)]) -> Result<Vec<Dra
     cx.one(Work::Pad { mode, before }, &slots)
 }
 
+/// Channels put last and padded; few enough for the registers of a thread.
+pub(super) fn channels_last(cx: &Cx, channels: usize) -> Result<Vec<Draft>, OnHost> {
+    const MOST: usize = 16;
+    let own = cx.shape(cx.operand(0)?)?.get(1).and_then(|d| d.known());
+    if channels > MOST || own.is_none_or(|own| own > channels as i64) {
+        return Err(no_routine("it has too many channels"));
+    }
+    cx.one(Work::ChannelsLast { channels: channels as u64 }, &[0])
+}
+
 /// A resize whose sizes follow from the types of its operand and result.
 pub(super) fn resize(cx: &Cx, op: &Resize) -> Result<Vec<Draft>, OnHost> {
     if cx.operands.len() > 1 {

@@ -106,6 +106,7 @@ fn structural(cx: &Cx, op: &Structural) -> Result<Vec<Draft>, OnHost> {
             let k = if cx.operands.len() > 1 { cx.number(1)? } else { 0 };
             cx.one(Work::Trilu { upper: *upper, k }, &[0])
         }
+        Structural::ChannelsLast { channels } => index::channels_last(cx, *channels),
         Structural::EyeLike { k } => cx.one(Work::Eye { k: *k }, &[]),
         Structural::ConstantOfShape { value } => cx.one(Work::Fill { value: *value }, &[]),
         Structural::Shape { start, end } => {

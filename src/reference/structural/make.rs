@@ -133,6 +133,22 @@ pub(super) fn eye_like(k: i64, dtype: DType, x: &Tensor) -> Result<Tensor, NodeE
     Ok(Tensor::from_numbers(dtype, x.sizes(), (0..rows * columns).map(one))?)
 }
 
+pub(super) fn channels_last(channels: usize, dtype: DType, x: &Tensor, cx: &Context) -> Result<Tensor, NodeError> {
+    let (&[images, own, ref spatial @ ..], true) = (x.sizes(), x.sizes().get(1).is_some_and(|own| *own <= channels)) else {
+        let found = format!("{:?}", x.sizes());
+        return Err(NodeError::Operand { operand: "x", expected: format!("of at most {channels} channels"), found });
+    };
+    let sizes = [&[images], spatial, &[channels]].concat();
+    let count = cx.count(dtype, &sizes)?;
+    let places = spatial.iter().product::<usize>();
+    let column = whole(x);
+    let number = |at: usize| match (at % channels, at / channels) {
+        (channel, _) if channel >= own => column.zero(),
+        (channel, place) => column.get((place / places * own + channel) * places + place % places),
+    };
+    Ok(Tensor::from_numbers(dtype, &sizes, (0..count).map(number))?)
+}
+
 /// Constant padding takes the value as the second operand, zero without one.
 pub(super) fn pad(mode: PadMode, pads: &[(i64, i64)], operands: &[Tensor], cx: &Context) -> Result<Tensor, NodeError> {
     let [x, rest @ ..] = operands else { return Err(NodeError::Arity { expected: "1 or 2".into(), found: 0 }) };

@@ -102,6 +102,11 @@ pub(super) fn execute(
             two().and_then(|(x, lengths)| gather::reverse_sequence(*batch_axis, *time_axis, x, lengths))
         }
         Structural::Trilu { upper } => optional(1, 2).and_then(|o| make::trilu(*upper, &o[0], o.get(1))),
+        Structural::ChannelsLast { channels } => {
+            let x = one()?;
+            let dtype = node.outputs.first().and_then(|output| output.ty.dtype).unwrap_or(x.dtype());
+            make::channels_last(*channels, dtype, x, cx)
+        }
         Structural::Tile => two().and_then(|(x, repeats)| make::tile(x, repeats, cx)),
         Structural::NonZero => make::non_zero(one()?),
         Structural::OneHot { axis } => make::one_hot(*axis, three()?, cx),
