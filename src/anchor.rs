@@ -1,5 +1,6 @@
 //! Anchors: the matrix products and convolutions that a fusion group can be welded onto.
 
+use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
 
 /// A compute-heavy op with descriptors of its own; never a row of the pointwise table.
@@ -41,4 +42,12 @@ impl Anchor {
             Anchor::ConvTranspose { .. } => "conv_transpose",
         }
     }
+}
+
+/// True if a convolution's weights (filter, …) are one filter of few terms, such as the expectation over a distribution of 16 bins: tiles of a
+/// matrix product would be empty but for one column, and half precision would save nothing.
+pub fn is_thin(weights: &Shape) -> bool {
+    const FEW: i64 = 64;
+    let terms = weights.iter().skip(1).try_fold(1i64, |n, d| n.checked_mul(d.known()?));
+    weights.first().is_some_and(|filters| filters.is(1)) && terms.is_some_and(|n| n <= FEW)
 }

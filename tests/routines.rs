@@ -497,7 +497,9 @@ fn paddings_of_every_mode() {
 #[test]
 fn channels_put_last_and_padded() {
     for dtype in [F32, F16, BF16, F64, U8, I8, I64] {
-        for (channels, sizes) in [(4, vec![2, 3, 5, 7]), (4, vec![3, 4, 9]), (6, vec![1, 2, 3, 3]), (16, vec![2, 13, 4])] {
+        for (channels, sizes) in
+            [(4, vec![2, 3, 5, 7]), (4, vec![3, 4, 9]), (6, vec![1, 2, 3, 3]), (16, vec![2, 13, 4])]
+        {
             let op = Structural::ChannelsLast { channels };
             check(&format!("channels last {channels} {dtype} {sizes:?}"), op, 1, &[x(dtype, &sizes)]);
         }

@@ -8,7 +8,7 @@
 use super::draft::{Sink, backward, forward};
 use super::facts::{Class, Facts};
 use super::index::{MapId, Space};
-use crate::anchor::{Anchor, Conv};
+use crate::anchor::{Anchor, Conv, is_thin};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Value};
@@ -60,6 +60,9 @@ impl Main {
             [a, b] => return Err(no(format!("no kernel multiplies {a} with {b}"))),
         };
         match anchor {
+            Anchor::ConvLast { .. } if accumulator.is_float() && is_thin_operand(graph, b) => {
+                return Err(no("it has one filter of few terms".into()));
+            }
             Anchor::ConvLast { conv, .. } if (1..=2).contains(&conv.kernel.len()) => {}
             Anchor::ConvLast { conv, .. } => return Err(no(format!("it has {} spatial axes", conv.kernel.len()))),
             Anchor::Gemm { .. } => {}
@@ -168,6 +171,10 @@ impl Factor {
         let stride = |axis: &Option<u32>| axis.map_or(Dim::ZERO, |i| access.strides[i as usize].clone());
         Some(Access { offset: access.offset.clone(), strides: self.axes.iter().map(stride).collect() })
     }
+}
+
+fn is_thin_operand(graph: &Graph, weights: &Value) -> bool {
+    graph.ty(*weights).shape.as_ref().is_some_and(is_thin)
 }
 
 /// Where a channels-last tensor that is a slice of the channels of another begins, and how far its places are apart.

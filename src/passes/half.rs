@@ -6,11 +6,13 @@
 //!   needs the precision;
 //! * nodes that the user names, by name;
 //! * ops whose results leave f16's range or precision easily ([`WIDE`]), and reductions, softmax and normalisations of their results;
+//! * convolutions of one filter of few terms, as an expectation at a model's end is;
 //! * ops with a finite constant that f16 has no finite value for.
 //!
 //! Constants are rounded here. Within a kernel everything is computed in f32 all the same and rounded where it is stored.
 
 use super::{Pass, PassError, Work};
+use crate::anchor::{self, Anchor};
 use crate::dtype::DType;
 use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
 use crate::op::{self, Op};
@@ -61,10 +63,22 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
 fn reaches_product(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut needed = vec![false; graph.bound()];
     for id in order.iter().rev() {
-        let own = matches!(graph.node(*id).kind, Kind::Anchor(_));
+        let own = is_worth(graph, *id);
         needed[id.index()] = own || graph.users(*id).iter().any(|(_, user, _)| needed[user.index()]);
     }
     needed
+}
+
+/// Whether a node is a product that half precision makes cheaper.
+fn is_worth(graph: &Graph, id: NodeId) -> bool {
+    let thin = |slot: usize| {
+        let weights = graph.operands(id).get(slot).and_then(|w| graph.ty(*w).shape.clone());
+        weights.is_some_and(|shape| anchor::is_thin(&shape))
+    };
+    match &graph.node(id).kind {
+        Kind::Anchor(Anchor::Conv(_) | Anchor::ConvLast { .. }) => !thin(1),
+        kind => matches!(kind, Kind::Anchor(_)),
+    }
 }
 
 /// Whether a value is made by one of `kept`, casts and views left aside.

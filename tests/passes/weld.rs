@@ -73,8 +73,14 @@ fn three_channels_are_padded() {
     let w: Vec<f64> = (0..8 * 27).map(|_| random.unit() - 0.5).collect();
     let w = b.constant("w", Tensor::from_f64(DType::F32, &[8, 3, 3, 3], &w).unwrap());
     let ones = vec![1; 2];
-    let conv =
-        Conv { kernel: vec![3; 2], strides: ones.clone(), dilations: ones, pads: vec![(1, 1); 2], groups: 1, bias: false };
+    let conv = Conv {
+        kernel: vec![3; 2],
+        strides: ones.clone(),
+        dilations: ones,
+        pads: vec![(1, 1); 2],
+        groups: 1,
+        bias: false,
+    };
     let y = anchor(&mut b, Anchor::Conv(conv), &[x, w], shape!["batch", 8, 9, 12]);
     b.output("y", y);
     let graph = b.finish().unwrap();
@@ -115,7 +121,8 @@ fn what_moves_is_quantized_first() {
         let axes = vec![axis(0, Dim::symbol("batch")), axis(2, 3.into()), axis(0, 10.into())];
         let slice = Node::new(Kind::View(View::Slice { axes }), "slice", ty(shape!["batch", 3, 10]));
         let slice = b.node(slice, &[y]).value();
-        let repeat = Node::new(Kind::View(View::Repeat { factors: vec![1, 1, 2] }), "repeat", ty(shape!["batch", 3, 20]));
+        let repeat =
+            Node::new(Kind::View(View::Repeat { factors: vec![1, 1, 2] }), "repeat", ty(shape!["batch", 3, 20]));
         let repeat = b.node(repeat, &[slice]).value();
         let codes = b.quantize(repeat, 0.05, 7, DType::U8);
         b.output("repeated", codes);
@@ -340,6 +347,37 @@ proptest! {
             }
         }
     }
+}
+
+/// An expectation over 16 bins gains nothing from tensor cores: it stays in f32, and what leads to it alone does too.
+#[test]
+fn one_filter_of_few_terms_keeps_f32() {
+    let mut b = Builder::new("g");
+    let x = b.input("x", DType::F32, shape!["batch", 16, 4, 21]);
+    let y = b.unary(&op::SIGMOID, x);
+    let w = b.constant(
+        "w",
+        Tensor::from_f64(DType::F32, &[1, 16, 1, 1], &(0..16).map(f64::from).collect::<Vec<_>>()).unwrap(),
+    );
+    let ones = vec![1; 2];
+    let conv = Conv {
+        kernel: ones.clone(),
+        strides: ones.clone(),
+        dilations: ones,
+        pads: vec![(0, 0); 2],
+        groups: 1,
+        bias: false,
+    };
+    let y = anchor(&mut b, Anchor::Conv(conv), &[y, w], shape!["batch", 1, 4, 21]);
+    b.output("y", y);
+    let graph = b.finish().unwrap();
+    let (after, report) = halved(&graph, DType::F16, &[]);
+    assert_eq!(types_of_anchors(&after), [DType::F32], "{:?}", report.counts());
+    assert!(
+        !report.counts().iter().any(|(rule, _)| format!("{rule:?}").contains("half_precision")),
+        "{:?}",
+        report.counts()
+    );
 }
 
 #[test]

@@ -65,7 +65,8 @@ fn weights(patch: &mut Patch<'_>, w: Value) -> Option<Value> {
     let operands = graph.operands(id);
     // Parameters by filter do not mind the new channel.
     let by_filter = |v: Value| graph.constant(v).is_some_and(|t| t.sizes().iter().skip(1).all(|n| *n == 1));
-    let fits = |v: Value| uniform(graph, v).is_some() || shape_of(graph, v).is_some_and(|s| s.rank() >= 3) && by_filter(v);
+    let fits =
+        |v: Value| uniform(graph, v).is_some() || shape_of(graph, v).is_some_and(|s| s.rank() >= 3) && by_filter(v);
     if !operands[1..].iter().all(|v| fits(*v)) {
         return None;
     }

@@ -134,7 +134,8 @@ pub(super) fn eye_like(k: i64, dtype: DType, x: &Tensor) -> Result<Tensor, NodeE
 }
 
 pub(super) fn channels_last(channels: usize, dtype: DType, x: &Tensor, cx: &Context) -> Result<Tensor, NodeError> {
-    let (&[images, own, ref spatial @ ..], true) = (x.sizes(), x.sizes().get(1).is_some_and(|own| *own <= channels)) else {
+    let (&[images, own, ref spatial @ ..], true) = (x.sizes(), x.sizes().get(1).is_some_and(|own| *own <= channels))
+    else {
         let found = format!("{:?}", x.sizes());
         return Err(NodeError::Operand { operand: "x", expected: format!("of at most {channels} channels"), found });
     };

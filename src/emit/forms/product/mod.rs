@@ -105,6 +105,7 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     context.insert("what", &what);
     context.insert("threads", &tile.threads());
     context.insert("tile", tile);
+    context.insert("late", &true);
     context.insert("tensor", &tensor);
     context.insert("mma", &mma(product));
     context.insert("acc_type", acc_type);
