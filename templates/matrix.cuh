@@ -56,6 +56,11 @@ __device__ __forceinline__ void copy_async(u32 to, const void* from, u32 live) {
 #endif
 }
 
+// Calls the line of memory with an address into the multiprocessor's cache.
+__device__ __forceinline__ void prefetch(const void* p) {
+  asm volatile("prefetch.global.L1 [%0];" :: "l"(__cvta_generic_to_global(p)));
+}
+
 // Closes a group of copies.
 __device__ __forceinline__ void commit_copies() {
 #if __CUDA_ARCH__ >= 800

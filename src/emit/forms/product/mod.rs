@@ -16,9 +16,13 @@ use crate::emit::index::Indexer;
 use crate::emit::launch::Blocks;
 use crate::emit::params::Param;
 use crate::emit::{EmitError, names};
-use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Product, layout};
+use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Form, Product, layout};
 use factor::{Factor, Lines, Run, Strides, run_of};
 use window::Window;
+
+/// Steps up to which a kernel asks before each copy whether its step exists. With more it costs more than it saves: the copies then stand
+/// between the multiplications as the compiler likes it.
+const FEW_STEPS: u64 = 8;
 
 /// Fills the skeleton of products.
 pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, EmitError> {
@@ -157,6 +161,14 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     let (fixed, varying) = sort_out(parts, places, &lines.prologue);
     lead_with_accumulator(&mut lines, product, "sum[e]");
     lines.insert(&mut context);
+    let (early, fixed) = match still {
+        true => ahead(parts, fixed),
+        false => (Vec::new(), fixed),
+    };
+    context.insert("early", &early);
+    // Where steps are few, those that do not exist are not copied as zeros either.
+    let steps = extent.k.known().map(|k| k.unsigned_abs().div_ceil(tile.k.into()));
+    context.insert("few", &steps.is_some_and(|steps| steps <= FEW_STEPS));
     context.insert("fixed", &fixed);
     context.insert("varying", &varying);
 
@@ -218,6 +230,34 @@ fn sort_out(parts: &Parts, places: Vec<String>, prologue: &[String]) -> (Vec<Str
         !coordinate && line.contains(" = ") && !moving.iter().any(|name| lines::is_in(name, line))
     };
     places.into_iter().chain(prologue.iter().cloned()).partition(is_fixed)
+}
+
+/// Of the lines that depend on the column alone: those that go before the main loop, and the others. What is short is loaded there, the rest
+/// called into the nearest cache, so that the epilogue does not begin with waiting for it.
+fn ahead(parts: &Parts, fixed: Vec<String>) -> (Vec<String>, Vec<String>) {
+    const FEW_BYTES: u64 = 16;
+    let kernel = parts.kernel;
+    let (mut early, late): (Vec<String>, Vec<String>) =
+        fixed.into_iter().partition(|line| line.starts_with("const off "));
+    let outer = kernel.domain.len().saturating_sub(1);
+    let of_column = |access: &Access| {
+        let still = access.strides[..outer].iter().zip(&kernel.domain).all(|(stride, size)| stride.is(0) || size.is(1));
+        still && access.inner().is(1) && !access.is_uniform(&kernel.domain)
+    };
+    let Form::Product { vector, .. } = kernel.schedule.form else { return (early, late) };
+    let loads: Vec<usize> =
+        (0..kernel.loads.len()).filter(|&i| parts.used(i) && of_column(&kernel.loads[i].access)).collect();
+    let bytes: u64 = loads.iter().map(|&i| parts.load_bytes(i) * u64::from(vector)).sum();
+    if bytes <= FEW_BYTES {
+        early.extend(late);
+        return (early, Vec::new());
+    }
+    for i in loads {
+        let pointer = names::load(i);
+        // A line of the cache a call; vectors of a lane are no longer.
+        early.push(format!("prefetch({pointer} + {pointer}_at + column);"));
+    }
+    (early, late)
 }
 
 /// Puts the accumulator in front of an element's lines; `at` names the one with index `e` where that is not known when compiling.
