@@ -205,7 +205,13 @@ impl<'a> Analysis<'a> {
 pub fn can_overflow(kernel: &Kernel, values: &[Value]) -> bool {
     let beyond = |value: &Value| value.size() >= 0.1 * LARGEST;
     let mut loads = (0..kernel.loads.len()).filter(|i| !kernel.is_steady(*i)).map(|i| kernel.loads[i].dtype);
+    // The inverse of a scale that is known at run time only may be infinite.
+    let inverts = |stmt: &Stmt| {
+        let quantizes = stmt.op.is(&op::QUANTIZE) || stmt.op.is(&op::QUANTIZE_UNSATURATED);
+        quantizes && !matches!(stmt.args.get(1), Some(Arg::Const(_)))
+    };
     loads.any(DType::is_float)
+        || kernel.body.iter().any(inverts)
         || kernel.body.iter().zip(values).any(|(stmt, value)| stmt.dtype.is_float() && beyond(value))
 }
 
