@@ -21,6 +21,7 @@ static SQUARED_RELU: Row = Row {
     finite: "",
     cost: Cost::new(0, 1, 1),
     bound: Bound::ROUNDED,
+    turn: None,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
