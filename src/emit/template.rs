@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 23] = [
+const TEMPLATES: [(&str, &str); 24] = [
     ("signature", include_str!("../../templates/signature.tera")),
+    ("wait", include_str!("../../templates/wait.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
     ("stage", include_str!("../../templates/stage.tera")),

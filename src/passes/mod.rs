@@ -17,6 +17,7 @@ mod half;
 mod integer_products;
 pub mod patterns;
 mod qdq;
+mod ranges;
 mod siblings;
 mod transposes;
 mod views;
@@ -53,6 +54,7 @@ pub static PASSES: &[Pass] = &[
     algebra::PASS,
     patterns::PASS,
     affine::PASS,
+    ranges::PASS,
     concats::PASS,
     channels_last::PASS,
     anchor_bias::PASS,
