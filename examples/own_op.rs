@@ -19,9 +19,11 @@ static SQUARED_RELU: Row = Row {
     eval: Eval::Arith { float: Some(|a| if a[0] > 0.0 || a[0].is_nan() { a[0] * a[0] } else { 0.0 }), int: None },
     cuda: Cuda::float("({0} <= 0 ? 0 : {0} * {0})"),
     finite: "",
+    relief: "",
+    packed: "",
+    turn: None,
     cost: Cost::new(0, 1, 1),
     bound: Bound::ROUNDED,
-    turn: None,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

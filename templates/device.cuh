@@ -35,31 +35,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -85,20 +86,25 @@ __device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
   }
 }
 
-// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them.
+// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them. Predicated instructions compile faster than branches.
 template <int BYTES, int SIZE>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load_some(const void* p, u32 count) {
   Words<(BYTES + 3) / 4> r = {};
 #pragma unroll
   for (int e = 0; e < BYTES / SIZE; ++e) {
-    if (e < count) {
-      if constexpr (SIZE == 1) r.w[e / 4] |= (u32)__ldg((const u8*)p + e) << (8 * (e % 4));
-      if constexpr (SIZE == 2) r.w[e / 2] |= (u32)__ldg((const u16*)p + e) << (16 * (e % 2));
-      if constexpr (SIZE == 4) r.w[e] = __ldg((const u32*)p + e);
-      if constexpr (SIZE == 8) {
-        const uint2 v = __ldg((const uint2*)p + e);
-        r.w[2 * e] = v.x, r.w[2 * e + 1] = v.y;
-      }
+    const u8* const from = (const u8*)p + SIZE * e;
+    if constexpr (SIZE < 4) {
+      u16 x = 0;
+      if constexpr (SIZE == 1)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u8 %0, [%3];}" : "+h"(x) : "r"(e), "r"(count), "l"(from) : "memory");
+      else
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u16 %0, [%3];}" : "+h"(x) : "r"(e), "r"(count), "l"(from) : "memory");
+      r.w[e * SIZE / 4] |= (u32)x << (8 * (e * SIZE % 4));
+    } else {
+#pragma unroll
+      for (int i = 0; i < SIZE / 4; ++i)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u32 %0, [%3];}"
+                     : "+r"(r.w[e * SIZE / 4 + i]) : "r"(e), "r"(count), "l"(from + 4 * i) : "memory");
     }
   }
   return r;
@@ -147,11 +153,18 @@ template <int BYTES, int SIZE>
 __device__ __forceinline__ void store_some(void* p, const Words<(BYTES + 3) / 4>& r, u32 count) {
 #pragma unroll
   for (int e = 0; e < BYTES / SIZE; ++e) {
-    if (e < count) {
-      if constexpr (SIZE == 1) ((u8*)p)[e] = (u8)(r.w[e / 4] >> (8 * (e % 4)));
-      if constexpr (SIZE == 2) ((u16*)p)[e] = (u16)(r.w[e / 2] >> (16 * (e % 2)));
-      if constexpr (SIZE == 4) ((u32*)p)[e] = r.w[e];
-      if constexpr (SIZE == 8) ((uint2*)p)[e] = make_uint2(r.w[2 * e], r.w[2 * e + 1]);
+    u8* const to = (u8*)p + SIZE * e;
+    if constexpr (SIZE < 4) {
+      const u16 x = (u16)(r.w[e * SIZE / 4] >> (8 * (e * SIZE % 4)));
+      if constexpr (SIZE == 1)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %0, %1; @q st.global.u8 [%2], %3;}" ::"r"(e), "r"(count), "l"(to), "h"(x) : "memory");
+      else
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %0, %1; @q st.global.u16 [%2], %3;}" ::"r"(e), "r"(count), "l"(to), "h"(x) : "memory");
+    } else {
+#pragma unroll
+      for (int i = 0; i < SIZE / 4; ++i)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %0, %1; @q st.global.u32 [%2], %3;}"
+                     ::"r"(e), "r"(count), "l"(to + 4 * i), "r"(r.w[e * SIZE / 4 + i]) : "memory");
     }
   }
 }
@@ -198,8 +211,8 @@ __device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
 }
 
 // Fills a tile from memory, where the elements of a column lie side by side and columns `stride` elements apart. Of elements beyond
-// `rows` and `columns` it writes zeros.
-template <typename T, int ALIGN, int THREADS>
+// `rows` and `columns` it writes zeros. ONCE says that nothing is read again and may leave the caches first.
+template <typename T, int ALIGN, int THREADS, bool ONCE>
 __device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u32 rows, u32 columns) {
 #pragma unroll
   for (u32 n = 0; n < T::PATCHES; n += THREADS) {
@@ -212,7 +225,10 @@ __device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u
     for (u32 c = 0; c < T::BROAD; ++c) {
       const u8* const from = (const u8*)p + ((i64)(column + c) * stride + row) * T::ELEMENT;
       const u32 live = column + c < columns && row < rows ? rows - row : 0u;
-      v[c] = whole ? load<16, ALIGN>(from) : load_some<16, T::ELEMENT>(from, live);
+      if (whole)
+        v[c] = ONCE ? load_once<16, ALIGN>(from) : load<16, ALIGN>(from);
+      else
+        v[c] = load_some<16, T::ELEMENT>(from, live);
     }
     u8* const to = (u8*)tile + T::at(row, column);
     if constexpr (T::ELEMENT == 8) {
@@ -233,7 +249,7 @@ __device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u
 }
 
 // The other way: what of a tile lies within `rows` and `columns`.
-template <typename T, int ALIGN, int THREADS>
+template <typename T, int ALIGN, int THREADS, bool ONCE>
 __device__ __forceinline__ void tile_out(const void* tile, void* p, i64 stride, u32 rows, u32 columns) {
 #pragma unroll
   for (u32 n = 0; n < T::PATCHES; n += THREADS) {
@@ -259,7 +275,11 @@ __device__ __forceinline__ void tile_out(const void* tile, void* p, i64 stride, 
         }
       }
 #pragma unroll
-      for (u32 c = 0; c < T::BROAD; ++c) store<16, ALIGN>(to + (i64)c * stride * T::ELEMENT, v[c]);
+      for (u32 c = 0; c < T::BROAD; ++c) {
+        u8* const line = to + (i64)c * stride * T::ELEMENT;
+        if constexpr (ONCE) store_once<16, ALIGN>(line, v[c]);
+        else store<16, ALIGN>(line, v[c]);
+      }
     } else {
 #pragma unroll 1
       for (u32 e = 0; e < T::TALL * T::BROAD; ++e) {
@@ -370,27 +390,28 @@ __device__ __forceinline__ float get_bf16(const Words<N>& x, int e) {
 }
 
 // Small integers as floats without a conversion instruction, which runs on the slow unit: the code becomes the low bits of
-// 2^23 by a byte permutation, and 2^23 is subtracted. Exact.
+// 2^23 by a byte permutation, and 2^23 is subtracted. Exact. The constant comes first, where an instruction takes a register only: so
+// the selector, which differs from element to element, is the immediate.
 template <int N>
 __device__ __forceinline__ float get_i8_as_float(const Words<N>& x, int e) {
   const u32 biased = x.w[e / 4] ^ 0x80808080u;
-  return __uint_as_float(__byte_perm(biased, 0x4b000000u, 0x7440u + e % 4)) - 8388736.0f;
+  return __uint_as_float(__byte_perm(0x4b000000u, biased, 0x3004u + e % 4)) - 8388736.0f;
 }
 
 template <int N>
 __device__ __forceinline__ float get_u8_as_float(const Words<N>& x, int e) {
-  return __uint_as_float(__byte_perm(x.w[e / 4], 0x4b000000u, 0x7440u + e % 4)) - 8388608.0f;
+  return __uint_as_float(__byte_perm(0x4b000000u, x.w[e / 4], 0x3004u + e % 4)) - 8388608.0f;
 }
 
 template <int N>
 __device__ __forceinline__ float get_i16_as_float(const Words<N>& x, int e) {
   const u32 biased = x.w[e / 2] ^ 0x80008000u;
-  return __uint_as_float(__byte_perm(biased, 0x4b000000u, e % 2 == 0 ? 0x7410u : 0x7432u)) - 8421376.0f;
+  return __uint_as_float(__byte_perm(0x4b000000u, biased, e % 2 == 0 ? 0x3054u : 0x3076u)) - 8421376.0f;
 }
 
 template <int N>
 __device__ __forceinline__ float get_u16_as_float(const Words<N>& x, int e) {
-  return __uint_as_float(__byte_perm(x.w[e / 2], 0x4b000000u, e % 2 == 0 ? 0x7410u : 0x7432u)) - 8388608.0f;
+  return __uint_as_float(__byte_perm(0x4b000000u, x.w[e / 2], e % 2 == 0 ? 0x3054u : 0x3076u)) - 8388608.0f;
 }
 
 // 8-bit floats. The code's bits are put where a float has them and the exponent's bias is mended by a multiplication, which
@@ -822,17 +843,151 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_f8e5m2fnuz(const float (&y)[V
   return pack_8(codes);
 }
 
-// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+// Two 16-bit floats in a word, which an instruction computes at a time.
+template <int N>
+__device__ __forceinline__ u32 get_pair(const Words<N>& x, int e) {
+  return x.w[e];
+}
+
+template <int N>
+__device__ __forceinline__ u32 both_halves(const Words<N>& x) {
+  return __byte_perm(x.w[0], x.w[0], 0x1010u);
+}
+
+__device__ __forceinline__ u32 neg_x2(u32 a) {
+  return a ^ 0x80008000u;
+}
+
+__device__ __forceinline__ u32 abs_x2(u32 a) {
+  return a & 0x7fff7fffu;
+}
+
+// The larger of two floats, or NaN.
+__device__ __forceinline__ float larger(float a, float b) {
+  return a != a || b != b ? a + b : fmaxf(a, b);
+}
+
+__device__ __forceinline__ float smaller(float a, float b) {
+  return a != a || b != b ? a + b : fminf(a, b);
+}
+
+// Rounded once, and never contracted to a fused multiply-add.
+__device__ __forceinline__ u32 add_f16x2(u32 a, u32 b) {
+  u32 r;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+}
+
+__device__ __forceinline__ u32 sub_f16x2(u32 a, u32 b) {
+  u32 r;
+  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+}
+
+__device__ __forceinline__ u32 mul_f16x2(u32 a, u32 b) {
+  u32 r;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+}
+
+__device__ __forceinline__ u32 add_bf16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 900
+  u32 r;
+  asm("add.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {get_bf16(x, 0) + get_bf16(y, 0), get_bf16(x, 1) + get_bf16(y, 1)};
+  return pack_bf16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 sub_bf16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 900
+  u32 r;
+  asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {get_bf16(x, 0) - get_bf16(y, 0), get_bf16(x, 1) - get_bf16(y, 1)};
+  return pack_bf16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 mul_bf16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 900
+  u32 r;
+  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {get_bf16(x, 0) * get_bf16(y, 0), get_bf16(x, 1) * get_bf16(y, 1)};
+  return pack_bf16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 max_f16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 800
+  u32 r;
+  asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {larger(get_f16(x, 0), get_f16(y, 0)), larger(get_f16(x, 1), get_f16(y, 1))};
+  return pack_f16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 min_f16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 800
+  u32 r;
+  asm("min.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {smaller(get_f16(x, 0), get_f16(y, 0)), smaller(get_f16(x, 1), get_f16(y, 1))};
+  return pack_f16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 max_bf16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 800
+  u32 r;
+  asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {larger(get_bf16(x, 0), get_bf16(y, 0)), larger(get_bf16(x, 1), get_bf16(y, 1))};
+  return pack_bf16(r).w[0];
+#endif
+}
+
+__device__ __forceinline__ u32 min_bf16x2(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 800
+  u32 r;
+  asm("min.NaN.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const Words<1> x = {{a}}, y = {{b}};
+  const float r[2] = {smaller(get_bf16(x, 0), get_bf16(y, 0)), smaller(get_bf16(x, 1), get_bf16(y, 1))};
+  return pack_bf16(r).w[0];
+#endif
+}
+
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time: every word is written, with itself
+// where e lies elsewhere, because a store under a condition would put the vector into local memory.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
-  // Every word is written, most of them as they are: what is written at an index that is found at run time lies in local memory.
-  constexpr u32 PER = SIZE < 4 ? 4 / SIZE : 1, BITS = SIZE < 4 ? 8 * SIZE : 32;
-  const u32 mask = BITS == 32 ? ~0u : ((1u << BITS % 32u) - 1u) << BITS * (e % PER);
+  constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const u32 bits = SIZE < 4 ? element.w[0] << BITS * (e % PER) : element.w[i % (SIZE < 4 ? 1 : SIZE / 4)];
-    const u32 taken = (SIZE < 4 ? i == e / PER : i / (SIZE < 4 ? 1 : SIZE / 4) == e) ? mask : 0u;
-    r.w[i] ^= (r.w[i] ^ bits) & taken;
+    if constexpr (SIZE < 4) {
+      const u32 shift = 8 * SIZE * (e % PER);
+      const u32 mask = i == e / PER ? (SIZE == 1 ? 0xffu : 0xffffu) << shift : 0u;
+      r.w[i] = r.w[i] & ~mask | element.w[0] << shift & mask;
+    } else {
+      r.w[i] = i / (SIZE / 4) == e ? element.w[i % (SIZE / 4)] : r.w[i];
+    }
   }
 }
 

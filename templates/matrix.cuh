@@ -47,7 +47,7 @@ __device__ __forceinline__ void copy_async(u32 to, const void* from, u32 live) {
   } else {
 #pragma unroll 1
     for (u32 i = 0; i < live; ++i) {
-      const u32 byte = (u32)__ldg((const u8*)from + i) << (8u * (i % 4u));
+      const u32 byte = (u32)__ldca((const u8*)from + i) << (8u * (i % 4u));
 #pragma unroll
       for (int w = 0; w < BYTES / 4; ++w) x.w[w] |= i / 4u == w ? byte : 0u;
     }
@@ -79,9 +79,9 @@ __device__ __forceinline__ void wait_copies() {
 // Element e of a vector of elements of SIZE bytes, from memory, into words that hold zero there.
 template <int SIZE, int N>
 __device__ __forceinline__ void fetch_element(Words<N>& x, int e, const void* p) {
-  if constexpr (SIZE == 1) x.w[e / 4] |= (u32)__ldg((const u8*)p) << (8 * (e % 4));
-  if constexpr (SIZE == 2) x.w[e / 2] |= (u32)__ldg((const u16*)p) << (16 * (e % 2));
-  if constexpr (SIZE == 4) x.w[e] = __ldg((const u32*)p);
+  if constexpr (SIZE == 1) x.w[e / 4] |= (u32)__ldca((const u8*)p) << (8 * (e % 4));
+  if constexpr (SIZE == 2) x.w[e / 2] |= (u32)__ldca((const u16*)p) << (16 * (e % 2));
+  if constexpr (SIZE == 4) x.w[e] = __ldca((const u32*)p);
 }
 
 // Four 8x8 matrices of 16-bit elements, or of pairs of bytes; lane 8 * i + r has the address of row r of matrix i.

@@ -81,7 +81,7 @@ impl Compiler {
             passes: passes::Options { weld: true, ..passes::Options::default() },
             fusion: fuse::Options { weld: true, ..fuse::Options::default() },
             schedule: schedule::Options::default(),
-            emit: emit::Options::default(),
+            emit: emit::Options { dependent_launch: true },
             lock: Lock::default(),
             weld_by_prediction: true,
             cached: true,
@@ -166,7 +166,8 @@ impl Compiler {
         self
     }
 
-    /// Emit kernels that wait for the kernel before them themselves, for launches with programmatic stream serialization.
+    /// Emit kernels that wait for the kernel before them themselves, for launches with programmatic stream serialization: on by default.
+    /// Launched in any other way, and before sm_90, they run as if they did not.
     pub fn dependent_launch(mut self, on: bool) -> Compiler {
         self.emit.dependent_launch = on;
         self

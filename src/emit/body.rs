@@ -9,7 +9,7 @@ use super::types::{Class, Precision, has_float_view, packer};
 use super::{EmitError, literal, names};
 use crate::dtype::DType;
 use crate::minifloat::Overflow;
-use crate::op::{self, Op, TypeRule};
+use crate::op::{self, Interval, Op, TypeRule};
 use crate::plan::{Arg, Kernel, Rounding, Stmt};
 use crate::scalar::{Number, Scalar};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +74,8 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
     let finite = !rounding.is_empty() && rounding.iter().all(finite);
     let guards = |(_, rounding): &(u32, Rounding)| matches!(rounding, Rounding::Guarded { .. });
     let guarded = matches!(precision, Precision::Native { .. }) && rounding.iter().any(guards);
-    let mut writer = Writer { kernel, precision, body, lower: BTreeMap::new(), finite, guarded };
+    let (lower, intervals) = (BTreeMap::new(), intervals(kernel));
+    let mut writer = Writer { kernel, precision, body, lower, finite, guarded, intervals, relieved: 0 };
     writer.check_columns();
     // In f64 everything is computed: the second opinion is seldom asked.
     let lookups = if precision == Precision::Double { &[][..] } else { &kernel.schedule.lookups };
@@ -92,6 +93,24 @@ pub fn write(kernel: &Kernel, precision: Precision) -> Result<Body, EmitError> {
     Ok(writer.body)
 }
 
+/// What each statement's value lies in, NaN aside.
+fn intervals(kernel: &Kernel) -> Vec<Interval> {
+    let mut all: Vec<Interval> = Vec::with_capacity(kernel.body.len());
+    for stmt in &kernel.body {
+        let operands: Vec<Interval> = stmt.args.iter().map(|arg| interval_of(kernel, &all, *arg)).collect();
+        all.push(if stmt.dtype.is_float() { op::interval(stmt.op, &operands) } else { Interval::of(stmt.dtype) });
+    }
+    all
+}
+
+fn interval_of(kernel: &Kernel, statements: &[Interval], arg: Arg) -> Interval {
+    match arg {
+        Arg::Stmt(i) => statements[i as usize],
+        Arg::Const(scalar) => Interval::point(scalar.as_f64()),
+        Arg::Load(_) | Arg::Product => Interval::of(kernel.arg_dtype(arg)),
+    }
+}
+
 struct Writer<'a> {
     kernel: &'a Kernel,
     precision: Precision,
@@ -102,6 +121,10 @@ struct Writer<'a> {
     finite: bool,
     /// Elements in doubt are computed again.
     guarded: bool,
+    /// What the statements' values lie in, NaN aside.
+    intervals: Vec<Interval>,
+    /// Statements that some elements compute with less of the slow unit.
+    relieved: u32,
 }
 
 impl Writer<'_> {
@@ -152,6 +175,7 @@ impl Writer<'_> {
             }
             Arg::Stmt(i) if self.is_code(i) => names::of_value(i as usize, "code"),
             Arg::Stmt(i) => names::value(i as usize, self.kernel.body[i as usize].op),
+            Arg::Const(scalar) if self.precision == Precision::Packed => literal::pair(scalar),
             Arg::Const(scalar) => constant(scalar, self.class(scalar.dtype())),
         }
     }
@@ -188,14 +212,19 @@ impl Writer<'_> {
 
     fn row_text(&mut self, stmt: &Stmt) -> Result<String, EmitError> {
         let row = stmt.op.row();
+        if self.precision == Precision::Packed {
+            let args: Vec<String> = stmt.args.iter().map(|arg| self.arg(*arg)).collect();
+            return Ok(substitute(&row.packed.replace("{t}", stmt.dtype.name()), &args));
+        }
         let first = match row.types {
             TypeRule::Select => 1,
             _ => 0,
         };
         let dtype = stmt.args.get(first).map_or(stmt.dtype, |arg| self.kernel.arg_dtype(*arg));
         let class = self.class(dtype);
+        let finite = self.finite || stmt.args.iter().take(row.operands.len()).all(|arg| interval_of(self.kernel, &self.intervals, *arg).is_bounded());
         let pattern = match (class, self.precision) {
-            (Class::F32, Precision::Native { fast: true }) if self.finite && !row.finite.is_empty() => row.finite,
+            (Class::F32, Precision::Native { fast: true }) if finite && !row.finite.is_empty() => row.finite,
             (Class::F32, Precision::Native { fast: true }) if !row.cuda.fast.is_empty() => row.cuda.fast,
             (Class::F32, _) => row.cuda.f32,
             (Class::F64, _) => row.cuda.f64,
@@ -209,7 +238,14 @@ impl Writer<'_> {
         for (slot, arg) in stmt.args.iter().enumerate() {
             args.push(self.operand(stmt, slot, *arg, class));
         }
-        let text = substitute(pattern, &args);
+        let mut text = substitute(pattern, &args);
+        let every = self.kernel.schedule.relief;
+        if every > 1 && class == Class::F32 && !row.relief.is_empty() && self.precision == (Precision::Native { fast: true }) {
+            // Other elements at each statement, so that no element waits for all of them.
+            let which = (1 + 2 * self.relieved) % every;
+            self.relieved += 1;
+            text = format!("e % {every} == {which} ? {} : {text}", substitute(row.relief, &args));
+        }
         // C computes what is narrower than int in int: the assignment must wrap it back.
         Ok(match class {
             Class::Int(t) if t.bits() < 32 && t != DType::Bool && stmt.dtype == t => format!("({t}){text}"),
@@ -389,6 +425,9 @@ impl Writer<'_> {
             _ => self.arg(value),
         };
         // Elements are packed from the native types, whatever precision computed them.
+        if self.precision == Precision::Packed {
+            return Output::new(text, "u32", "pack_32".to_owned());
+        }
         let native = Class::of(dtype, Precision::Native { fast: false });
         let narrowed = self.class(dtype) == Class::F64 && native == Class::F32;
         let value = match (narrowed, dtype) {

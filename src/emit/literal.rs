@@ -1,7 +1,7 @@
 //! Numbers as C++ literals that mean exactly the number.
 
 use crate::dtype::DType;
-use crate::scalar::Number;
+use crate::scalar::{Number, Scalar};
 
 /// `x` as a float literal: the shortest decimal that reads back to the same bits.
 pub fn float(x: f32) -> String {
@@ -12,6 +12,11 @@ pub fn float(x: f32) -> String {
         return format!("__int_as_float(0x{:x})", x.to_bits());
     }
     parenthesised(format!("{x:?}f"))
+}
+
+/// A word of which both halves are a 16-bit float.
+pub fn pair(x: Scalar) -> String {
+    format!("0x{0:04x}{0:04x}u", x.bits())
 }
 
 /// `x` as a double literal.

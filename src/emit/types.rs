@@ -7,6 +7,8 @@ use crate::dtype::DType;
 pub enum Precision {
     /// Floats in f32 (f64 for f64), by the rows' accurate or fast expressions.
     Native { fast: bool },
+    /// Pairs of 16-bit floats in a word, by the rows' packed expressions.
+    Packed,
     /// Every float in f64: the second opinion on a result that f32 leaves in doubt.
     Double,
 }
@@ -24,6 +26,8 @@ impl Class {
     pub fn of(dtype: DType, precision: Precision) -> Class {
         match dtype {
             DType::F64 => Class::F64,
+            // The word that holds the pair.
+            t if t.is_float() && precision == Precision::Packed => Class::Int(DType::U32),
             t if t.is_float() && precision == Precision::Double => Class::F64,
             t if t.is_float() => Class::F32,
             t => Class::Int(t),

@@ -51,6 +51,7 @@ rows! {
         eval: Eval::float(|a| real::swish(a[0], 1.0)),
         cuda: Cuda { f32: "pw_silu({0})", fast: "pw_fast_silu({0})", f64: "pw_silu({0})", int: "" },
         finite: "pw_finite_silu({0})",
+        relief: "pw_relief_silu({0})",
         cost: Cost::new(2, 3, 1),
         bound: smooth(7.0, 96.0, 4.0).codes(3.0, 1e-7),
         ..Row::UNARY

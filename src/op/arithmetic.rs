@@ -19,6 +19,7 @@ rows! {
         algebra: Algebra { neutral: Some(-0.0), ..Algebra::COMMUTATIVE },
         eval: Eval::both(|a| a[0] + a[1], |a, _| a[0] + a[1]),
         cuda: Cuda { int: "pw_add({0}, {1})", ..Cuda::float("({0} + {1})") },
+        packed: "add_{t}x2({0}, {1})",
         cost: Cost::new(0, 1, 0),
         ..Row::BINARY
     };
@@ -30,6 +31,7 @@ rows! {
         algebra: Algebra { neutral: Some(0.0), ..Algebra::NONE },
         eval: Eval::both(|a| a[0] - a[1], |a, _| a[0] - a[1]),
         cuda: Cuda { int: "pw_sub({0}, {1})", ..Cuda::float("({0} - {1})") },
+        packed: "sub_{t}x2({0}, {1})",
         cost: Cost::new(0, 1, 0),
         ..Row::BINARY
     };
@@ -41,6 +43,7 @@ rows! {
         algebra: Algebra { neutral: Some(1.0), ..Algebra::COMMUTATIVE },
         eval: Eval::both(|a| a[0] * a[1], |a, _| a[0].wrapping_mul(a[1])),
         cuda: Cuda { int: "pw_mul({0}, {1})", ..Cuda::float("({0} * {1})") },
+        packed: "mul_{t}x2({0}, {1})",
         cost: Cost::new(0, 1, 0),
         ..Row::BINARY
     };
@@ -118,6 +121,7 @@ rows! {
         },
         eval: Eval::both(|a| real::max(a[0], a[1]), |a, _| a[0].max(a[1])),
         cuda: Cuda::any("pw_max({0}, {1})"),
+        packed: "max_{t}x2({0}, {1})",
         cost: Cost::new(0, 0, 1),
         bound: Bound::EXACT,
         ..Row::BINARY
@@ -134,6 +138,7 @@ rows! {
         },
         eval: Eval::both(|a| real::min(a[0], a[1]), |a, _| a[0].min(a[1])),
         cuda: Cuda::any("pw_min({0}, {1})"),
+        packed: "min_{t}x2({0}, {1})",
         cost: Cost::new(0, 0, 1),
         bound: Bound::EXACT,
         ..Row::BINARY
@@ -179,6 +184,7 @@ rows! {
         algebra: Algebra { involution: true, ..Algebra::NONE },
         eval: Eval::both(|a| -a[0], |a, _| -a[0]),
         cuda: Cuda { int: "pw_neg({0})", ..Cuda::float("(-{0})") },
+        packed: "neg_x2({0})",
         cost: Cost::new(0, 1, 0),
         ..Row::UNARY
     };
@@ -192,6 +198,7 @@ rows! {
         // The smallest signed integer has no opposite and stays itself.
         eval: Eval::both(|a| a[0].abs(), |a, _| a[0].abs()),
         cuda: Cuda { f32: "fabsf({0})", fast: "", f64: "fabs({0})", int: "pw_abs({0})" },
+        packed: "abs_x2({0})",
         cost: Cost::new(0, 0, 1),
         ..Row::UNARY
     };

@@ -15,6 +15,7 @@ rows! {
         // NaN stays NaN, as in ONNX's definition; −0 becomes +0.
         eval: Eval::both(|a| real::max(a[0], 0.0), |a, _| a[0].max(0)),
         cuda: Cuda { f32: "pw_max({0}, 0.0f)", fast: "", f64: "pw_max({0}, 0.0)", int: "({0} > 0 ? {0} : 0)" },
+        packed: "max_{t}x2({0}, 0u)",
         cost: Cost::new(0, 0, 1),
         ..Row::UNARY
     };
@@ -71,6 +72,7 @@ rows! {
         algebra: Algebra::INCREASING,
         eval: Eval::both(|a| real::min(real::max(a[0], a[1]), a[2]), |a, _| a[0].max(a[1]).min(a[2])),
         cuda: Cuda::any("pw_min(pw_max({0}, {1}), {2})"),
+        packed: "min_{t}x2(max_{t}x2({0}, {1}), {2})",
         cost: Cost::new(0, 0, 2),
         ..Row::UNARY
     };

@@ -27,8 +27,14 @@ pub struct Row {
     pub algebra: Algebra,
     pub eval: Eval,
     pub cuda: Cuda,
-    /// As `cuda.fast`, within the same bound, for operands that are finite for certain: without what infinities need. Empty: as `fast`.
+    /// As `cuda.fast`, within the same bound, for operands that are not infinite: without what infinities need. Empty: as `fast`.
     pub finite: &'static str,
+    /// As `cuda.fast`, within the same bound, with an instruction of the slow unit less and some more of the other pipes. Empty: there is
+    /// none. A kernel that the slow unit holds up uses it for some of its elements.
+    pub relief: &'static str,
+    /// On pairs of 16-bit floats in a word, `{t}` being their type: each half is the result of the exact operation, rounded once. Empty:
+    /// there is none.
+    pub packed: &'static str,
     pub cost: Cost,
     pub bound: Bound,
 }
@@ -49,6 +55,8 @@ impl Row {
         eval: Eval::Arith { float: None, int: None },
         cuda: Cuda::NONE,
         finite: "",
+        relief: "",
+        packed: "",
         cost: Cost::new(0, 0, 0),
         bound: Bound::EXACT,
     };

@@ -18,6 +18,7 @@ mod integer_products;
 pub mod patterns;
 mod qdq;
 mod quantize_first;
+mod ranges;
 mod siblings;
 mod transposes;
 mod views;
@@ -55,6 +56,7 @@ pub static PASSES: &[Pass] = &[
     algebra::PASS,
     patterns::PASS,
     affine::PASS,
+    ranges::PASS,
     concats::PASS,
     channels_last::PASS,
     anchor_bias::PASS,

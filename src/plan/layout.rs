@@ -1,6 +1,6 @@
 //! How an access walks the domain, seen as the emitter and the schedule need it.
 
-use super::{Access, Kernel};
+use super::{Access, Form, Kernel};
 use crate::dim::{Dim, DimError};
 use crate::shape::Shape;
 use std::cmp::Reverse;
@@ -70,6 +70,30 @@ impl Access {
         let inner = self.inner();
         unit && !inner.is(0) && !inner.is(1) && [axis, domain.len() - 1].iter().all(|axis| !domain[*axis].is(1))
     }
+}
+
+/// True if a form takes 16-bit elements of one type two by two: vectors of an even length, and nothing fetched or put element by element.
+pub fn in_pairs(kernel: &Kernel, form: &Form) -> bool {
+    let vector = match form {
+        Form::Flat { vector } | Form::Rows { vector, .. } | Form::Transposed { vector, .. } => *vector,
+        Form::Strided | Form::Product { .. } | Form::Depthwise { .. } => return false,
+    };
+    let domain = &kernel.domain;
+    let met = |access: &Access| match form {
+        Form::Flat { .. } => access.is_dense(domain),
+        _ => access.inner().is(1),
+    };
+    // One element for the whole vector is both of a pair.
+    let stays = |access: &Access| {
+        access.is_uniform(domain) || (!matches!(form, Form::Flat { .. }) && access.inner().is(0))
+    };
+    let Some(dtype) = kernel.stores.first().map(|store| store.dtype) else { return false };
+    dtype.bits() == 16
+        && vector % 2 == 0
+        && kernel.product.is_none()
+        && !domain.last().is_none_or(|inner| inner.is(1))
+        && kernel.loads.iter().all(|load| load.dtype == dtype && (met(&load.access) || stays(&load.access)))
+        && kernel.stores.iter().all(|store| store.dtype == dtype && met(&store.access))
 }
 
 /// The axis that tiles of a kernel turn into the innermost: the one that the most bytes lie along of tensors whose unit stride is not

@@ -21,6 +21,9 @@ pub struct Schedule {
     /// How the results of `Quantize` statements are rounded, by statement; the others are [`Rounding::Exact`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rounding: Vec<(u32, Rounding)>,
+    /// Of every so many elements, one takes the expressions that spare the slow unit ([`Row::relief`](crate::op::Row::relief)); 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub relief: u32,
     /// Let a library of NVIDIA's compute a kernel that is a product and nothing else, where it is on the machine; the form is what runs
     /// where it is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -106,6 +109,11 @@ fn is_one(n: &u32) -> bool {
     *n == 1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 impl Blocking {
     /// Threads of a block.
     pub fn threads(&self) -> u32 {
@@ -145,6 +153,9 @@ pub enum Compute {
     Accurate,
     /// Approximate instructions, where what is stored is 16 or 8 bits wide.
     Fast,
+    /// Two 16-bit floats an instruction. Each is rounded as f32 arithmetic would round it in the end, bit for bit, because at most one op
+    /// rounds on the way from an operand to a result.
+    Packed,
 }
 
 /// The type of the kernel's index arithmetic.
@@ -192,6 +203,7 @@ impl Default for Schedule {
             traffic: Traffic::Cached,
             rounding: Vec::new(),
             library: false,
+            relief: 0,
         }
     }
 }
@@ -221,6 +233,8 @@ impl Schedule {
             Form::Depthwise { .. } => Form::Depthwise { vector: 1 },
             _ => Form::Strided,
         };
-        Schedule { form, table: self.table.filter(|table| *table == Table::Codes8), ..self.clone() }
+        // A thread of one element has no pairs.
+        let compute = if self.compute == Compute::Packed { Compute::Accurate } else { self.compute };
+        Schedule { form, compute, table: self.table.filter(|table| *table == Table::Codes8), ..self.clone() }
     }
 }

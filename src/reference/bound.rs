@@ -242,7 +242,7 @@ pub fn bounds_of_product(kernel: &Kernel, loads: &[Number], product: Interval) -
             _ if table => Deviation::EXACT,
             _ if in_f64 => row.bound.f64,
             Compute::Fast if !row.cuda.fast.is_empty() => row.bound.fast,
-            Compute::Fast | Compute::Accurate => row.bound.f32,
+            Compute::Fast | Compute::Accurate | Compute::Packed => row.bound.f32,
         };
         // A table is computed in f64: nothing overflows before it is stored.
         let interval = Interval::of(stmt.op, &operands, stmt.dtype, deviation, in_f64 || table);

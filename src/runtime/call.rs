@@ -40,7 +40,7 @@ pub struct Geometry {
     /// Bytes of dynamic shared memory of a block.
     pub shared: u32,
     /// Programmatic dependent launch: the kernel may start while the one before it in the stream still runs, and waits for it with
-    /// `griddepcontrol.wait`. Only kernels that do so may have it, and only GPUs from sm_90 on heed it.
+    /// `griddepcontrol.wait`. Only kernels that do so may have it, and only GPUs from sm_90 on heed it, within a [`Graph`](super::Graph).
     pub dependent: bool,
 }
 
@@ -130,31 +130,41 @@ impl Call {
         }
     }
 
-    /// Puts the kernel into the stream's queue.
+    /// Puts the kernel into the stream's queue. It starts when what is queued there has ended: dependent launches are for graphs, because
+    /// the driver's call for them takes the host longer than the kernel gains.
     ///
     /// # Errors
     /// [`DeviceError::Failed`] as the driver says, which may be about work queued earlier.
     pub fn launch(&self, stream: &Stream) -> Result<(), DeviceError> {
+        self.queue(stream, false)
+    }
+
+    /// Puts the kernel into a stream that records a graph, dependent if its geometry says so.
+    pub(super) fn record(&self, stream: &Stream) -> Result<(), DeviceError> {
+        self.queue(stream, true)
+    }
+
+    fn queue(&self, stream: &Stream, recorded: bool) -> Result<(), DeviceError> {
         if !self.device().is(stream.device()) {
             return Err(DeviceError::OtherDevice { what: "the stream" });
         }
         self.device().bind()?;
         match &self.0 {
-            What::Kernel(kernel) => kernel.launch(stream),
+            What::Kernel(kernel) => kernel.launch(stream, recorded),
             What::Library { run, .. } => run(stream),
         }
     }
 }
 
 impl Kernel {
-    fn launch(&self, stream: &Stream) -> Result<(), DeviceError> {
+    fn launch(&self, stream: &Stream, recorded: bool) -> Result<(), DeviceError> {
         let Geometry { grid, block, shared, dependent } = self.geometry;
         if grid.contains(&0) {
             return Ok(());
         }
         let mut parameters: SmallVec<[*mut c_void; 12]> =
             self.words.iter().map(|word| ptr::from_ref(word).cast_mut().cast()).collect();
-        if !(dependent && self.function.device().arch().number() >= 90) {
+        if !(recorded && dependent && self.function.device().arch().number() >= 90) {
             // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the
             // kernel's. The driver copies the parameters before it returns, and does not write through them.
             return unsafe {

@@ -41,7 +41,7 @@ impl Graph {
             result::stream::begin_capture(stream.raw(), CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
         }
         .map_err(failed("recording a graph"))?;
-        let launched = calls.iter().try_for_each(|call| call.launch(&stream));
+        let launched = calls.iter().try_for_each(|call| call.record(&stream));
         // A recording that was begun is ended in any case: the stream could not be destroyed otherwise.
         // SAFETY: the stream is live and recording.
         let graph = unsafe { result::stream::end_capture(stream.raw()) };

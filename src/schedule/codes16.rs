@@ -60,6 +60,18 @@ pub fn pick(kernel: &Kernel, target: &Target) -> Option<Pick> {
 
 /// Clocks of one multiprocessor that the arithmetic of an element takes: those of its busiest pipe.
 pub fn clocks(kernel: &Kernel, target: &Target) -> f64 {
+    pipes(kernel, target).into_iter().fold(0.0, f64::max)
+}
+
+/// Bytes that an element moves, what is broadcast not counted.
+pub fn bytes(kernel: &Kernel) -> f64 {
+    let loads = kernel.loads.iter().filter(|load| !super::is_reused(kernel, &load.access)).map(|load| load.dtype);
+    let bits: u32 = loads.chain(kernel.stores.iter().map(|store| store.dtype)).map(DType::bits).sum();
+    f64::from(bits) / 8.0
+}
+
+/// Clocks of one multiprocessor that the arithmetic of an element takes, by pipe: the slow unit, FMA, ALU, all instructions.
+pub fn pipes(kernel: &Kernel, target: &Target) -> [f64; 4] {
     let costs: Vec<Cost> = kernel.body.iter().map(|stmt| stmt.op.row().cost).collect();
     let sum = |pipe: fn(&Cost) -> u16| costs.iter().map(|cost| f64::from(pipe(cost))).sum::<f64>();
     let (mufu, fma, alu) = (sum(|c| c.mufu), sum(|c| c.fma), sum(|c| c.alu));
@@ -73,5 +85,5 @@ pub fn clocks(kernel: &Kernel, target: &Target) -> f64 {
         alu / rate(rates.alu),
         (mufu + fma + alu + OVERHEAD) / rate(rates.issue),
     ];
-    pipes.into_iter().fold(0.0, f64::max) * wide
+    pipes.map(|clocks| clocks * wide)
 }

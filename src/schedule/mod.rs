@@ -5,8 +5,10 @@ mod candidates;
 mod codes16;
 mod error;
 mod lookup;
+mod packed;
 mod predict;
 pub mod product;
+mod relief;
 mod tile;
 mod vector;
 
@@ -70,9 +72,11 @@ pub fn with(kernel: &Kernel, pick: Pick, target: &Target, options: &Options) -> 
         return Schedule { form, table, threads, index, traffic, ..Schedule::default() };
     }
     // A table of 16-bit codes leaves the arithmetic to pointers that are not aligned.
-    let compute = compute(kernel);
+    let compute = if packed::fits(kernel, &form, target) { Compute::Packed } else { compute(kernel) };
+    let relief = relief::choose(kernel, &form, compute, target);
     let rounding = rounding(kernel, compute, options);
-    let schedule = Schedule { form, table, lookups: Vec::new(), compute, index, threads, traffic, rounding, library };
+    let lookups = Vec::new();
+    let schedule = Schedule { form, table, lookups, compute, index, threads, traffic, rounding, relief, library };
     // Products have no place for a table.
     if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided {
         return schedule;
@@ -103,8 +107,11 @@ fn threads(kernel: &Kernel, form: &Form, target: &Target) -> u32 {
     let count = kernel.count().ok().and_then(|n| n.known()).map_or(f64::INFINITY, |n| n as f64);
     let blocks = count / f64::from(THREADS * elements);
     let few = blocks < f64::from(4 * target.part.sms);
+    // A block that waits for no memory is over before the next one is launched.
+    let waits = kernel.loads.iter().any(|load| once(&load.access));
     // Bytes that the memory moves while one more block is launched, and a quarter more.
-    if few || block >= 1.25 * target.part.block_ns * target.part.copy_gbs() { THREADS } else { MORE_THREADS }
+    let enough = waits && block >= 1.25 * target.part.block_ns * target.part.copy_gbs();
+    if few || enough { THREADS } else { MORE_THREADS }
 }
 
 /// True if an element is read for several tuples of the domain.

@@ -82,7 +82,7 @@ pub fn rows(kernel: &Kernel, target: &Target, threads: u32) -> Option<(u32, u32)
         let whole = layout::is_multiple(last, rows) || layout::is_single(outer);
         whole && count.is_none_or(|count| count / (rows * per_row).max(1) >= 2)
     };
-    let rows = if kernel.loads.iter().any(stays) { [4, 2].into_iter().find(|&n| enough(n)).unwrap_or(1) } else { 1 };
+    let rows = if kernel.loads.iter().any(stays) && enough(2) { 2 } else { 1 };
     Some((vector, rows as u32))
 }
 

@@ -15,6 +15,7 @@ mod build;
 mod codegen;
 mod codes;
 mod differential;
+mod packed;
 mod product;
 mod prove;
 mod random;

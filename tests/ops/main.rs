@@ -5,6 +5,7 @@ mod gpu;
 
 mod execute;
 mod instances;
+mod intervals;
 mod meaning;
 mod numerics;
 mod table;

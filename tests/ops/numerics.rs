@@ -30,12 +30,15 @@ enum Kind {
     Fast,
     /// For operands that are finite.
     Finite,
+    /// With less of the slow unit.
+    Relief,
 }
 
 impl Case {
     fn text(&self) -> &'static str {
         match self.kind {
             Kind::Finite => self.instance.op.row().finite,
+            Kind::Relief => self.instance.op.row().relief,
             kind => self.instance.op.text(&self.instance.operands, kind == Kind::Fast),
         }
     }
@@ -48,13 +51,13 @@ fn cases(wanted: impl Fn(&Instance) -> bool) -> Vec<Case> {
         let params = instance.op.row().params;
         let settings: &[f32] = if params.is_empty() { &[1.0] } else { &[1.0, 0.5, 3.0] };
         for factor in settings {
-            for kind in [Kind::Accurate, Kind::Fast, Kind::Finite] {
+            for kind in [Kind::Accurate, Kind::Fast, Kind::Finite, Kind::Relief] {
                 let value = |default: f32| if default == 0.0 { factor - 1.0 } else { default * factor };
                 let params = params.iter().map(|p| f64::from(value(p.default.unwrap_or(1.0)))).collect();
                 let case = Case { kernel: format!("k{}", cases.len()), instance, kind, params };
                 let float = c_type(instance.operands[0]) == "float";
                 let new = kind == Kind::Accurate || case.text() != instance.op.text(&instance.operands, false);
-                if new && !case.text().is_empty() && (float || kind != Kind::Finite) {
+                if new && !case.text().is_empty() && (float || matches!(kind, Kind::Accurate | Kind::Fast)) {
                     cases.push(case);
                 }
             }
@@ -195,6 +198,7 @@ fn measure(cases: &[Case], arch: Arch) -> Table {
         let kind = match (case.kind, double) {
             (Kind::Fast, _) => "fast",
             (Kind::Finite, _) => "finite",
+            (Kind::Relief, _) => "relief",
             (_, true) => "f64",
             _ => "f32",
         };

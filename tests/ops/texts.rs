@@ -96,6 +96,7 @@ fn the_whole_prelude_is_used() {
         texts += instance.op.text(&instance.operands, false);
         texts += instance.op.text(&instance.operands, true);
         texts += instance.op.row().finite;
+        texts += instance.op.row().relief;
     }
     let taken = prelude_for(&texts);
     let functions =

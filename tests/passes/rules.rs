@@ -489,6 +489,65 @@ fn scales_and_shifts_merge_within_their_bound() {
     assert_eq!(simplify(b).2.count("mul_mul"), 0);
 }
 
+/// Bounds that cannot bind go, and no value changes, NaN and infinities included; a zero that makes −0 a +0 stays.
+#[test]
+fn bounds_that_no_value_reaches_go() {
+    type Make = fn(&mut Builder, Value) -> Value;
+    fn clip(b: &mut Builder, x: Value, low: f32, high: f32) -> Value {
+        b.apply(Op::new(&op::CLIP), &[x.into(), low.into(), high.into()])
+    }
+    let cases: [(&str, usize, &[&str], Make); 8] = [
+        ("lower_bound", 1, &["abs", "sub", "min"], |b, x| {
+            let abs = b.unary(&op::ABS, x);
+            let less = b.sub(abs, 0.3);
+            clip(b, less, -4.0, 4.0)
+        }),
+        ("upper_bound", 1, &["sigmoid", "max"], |b, x| {
+            let y = b.sigmoid(x);
+            clip(b, y, 0.1, 1.0)
+        }),
+        ("no_bound", 1, &["sigmoid"], |b, x| {
+            let y = b.sigmoid(x);
+            clip(b, y, -1.0, 1.5)
+        }),
+        ("no_bound", 1, &["exp", "add"], |b, x| {
+            let y = b.unary(&op::EXP, x);
+            let y = b.add(y, 1.0);
+            b.unary(&op::RELU, y)
+        }),
+        // The operand may be −0, of which the maximum with 0 is +0.
+        ("no_bound", 0, &["neg", "mul", "relu"], |b, x| {
+            let y = b.unary(&op::NEG, x);
+            let y = b.mul(y, y);
+            b.unary(&op::RELU, y)
+        }),
+        ("lower_bound", 0, &["clip"], |b, x| clip(b, x, -4.0, 4.0)),
+        ("lower_bound", 0, &["abs", "clip"], |b, x| {
+            let abs = b.unary(&op::ABS, x);
+            clip(b, abs, 0.0, 6.0)
+        }),
+        // Bounds that cross give the upper one.
+        ("upper_bound", 0, &["sigmoid", "clip"], |b, x| {
+            let y = b.sigmoid(x);
+            clip(b, y, 3.0, 2.0)
+        }),
+    ];
+    for (rule, count, left, make) in cases {
+        for dtype in [DType::F32, DType::F16] {
+            let mut b = Builder::new("g");
+            let x = b.input("x", dtype, shape!["n"]);
+            let y = make(&mut b, x);
+            b.output("y", y);
+            let (before, after, report) = simplify(b);
+            assert_eq!((report.count(rule), kinds(&after)), (count, left.iter().map(ToString::to_string).collect()), "{rule}");
+            let edges = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-7, -1e-7, 65504.0, -65504.0];
+            let values: Vec<f64> = (0..400).map(|i| f64::from(i - 200) * 0.05).chain(edges).collect();
+            let inputs = [("x".to_string(), Tensor::from_f64(dtype, &[values.len()], &values).unwrap())];
+            assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1), "{rule} {left:?}");
+        }
+    }
+}
+
 #[test]
 fn ops_move_above_the_concatenation_they_read() {
     let f = DType::F32;

@@ -53,6 +53,7 @@ pub fn codes16(parts: &Parts, vector: u32, blocks: u32) -> Result<Filled, EmitEr
         &format!("Each block walks the domain, {STEPS} vectors of {vector} elements a thread at a time."),
     );
     context.insert("vector", &vector);
+    context.insert("lanes", &vector);
     context.insert("steps", &STEPS);
     context.insert("tail", &tail);
     context.insert("doubtful", &false);

@@ -133,7 +133,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
             match parts.stored(i).filter(|_| as_it_is(i)) {
                 Some(load) => packed.push(format!("{constant}auto {words} = {};", names::load_words(load))),
                 None => {
-                    arrays.push(format!("{} {elements}[{vector}];", output.c_type));
+                    arrays.push(format!("{} {elements}[{}];", output.c_type, parts.lanes(vector)));
                     element.push(format!("{elements}[e] = {};", output.value));
                     packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
                     if let Some([array, line, pack]) = doubts.vector(parts, i, vector) {
@@ -177,6 +177,7 @@ pub fn flat(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     let thread = if vector == 1 { "one element".to_owned() } else { format!("{vector} adjacent elements") };
     context.insert("what", &format!("Each thread computes {thread} in row-major order."));
     context.insert("vector", &vector);
+    context.insert("lanes", &parts.lanes(vector));
     context.insert("tail", &tail);
     doubts.insert(&mut context);
     for (name, lines) in [

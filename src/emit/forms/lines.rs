@@ -180,7 +180,7 @@ pub fn write(parts: &Parts, indexer: &mut Indexer, band: &Band) -> Lines {
                 lines.packed.push(format!("{constant}auto {words} = {}{row};", names::load_words(load)));
             }
             None => {
-                lines.arrays.push(format!("{} {elements}[{vector}];", output.c_type));
+                lines.arrays.push(format!("{} {elements}[{}];", output.c_type, parts.lanes(vector)));
                 lines.element.push(format!("{elements}[e] = {};", output.value));
                 lines.packed.push(format!("{constant}auto {words} = {}({elements});", output.packer));
                 if let Some([array, line, pack]) = doubts.vector(parts, i, vector) {

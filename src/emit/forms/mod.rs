@@ -22,7 +22,7 @@ use super::launch::Blocks;
 use super::params::Param;
 use super::types::{Class, Precision, bytes};
 use super::{EmitError, names};
-use crate::plan::{Arg, Compute, IndexWidth, Kernel, Rounding, Traffic};
+use crate::plan::{Arg, Compute, IndexWidth, Kernel, Rounding, Schedule, Traffic, layout};
 use std::collections::BTreeSet;
 use tera::Context;
 
@@ -51,8 +51,11 @@ impl<'a> Parts<'a> {
             let (staged, body) = table::body(kernel, table)?;
             return Ok(Parts { kernel, body, exact: None, table: Some(staged) });
         }
-        let fast = kernel.schedule.compute == Compute::Fast;
-        let body = body::write(kernel, Precision::Native { fast })?;
+        let precision = match kernel.schedule.compute {
+            Compute::Packed if layout::in_pairs(kernel, &kernel.schedule.form) => Precision::Packed,
+            compute => Precision::Native { fast: compute == Compute::Fast },
+        };
+        let body = body::write(kernel, precision)?;
         let guarded = kernel.schedule.rounding.iter().any(|(_, r)| matches!(r, Rounding::Guarded { .. }));
         let exact = if guarded && body.is_guarded() { Some(body::write(kernel, Precision::Double)?) } else { None };
         let table = (!kernel.schedule.lookups.is_empty()).then(|| Staged::of_lookups(kernel));
@@ -61,6 +64,16 @@ impl<'a> Parts<'a> {
 
     pub fn width(&self) -> IndexWidth {
         self.kernel.schedule.index
+    }
+
+    /// Passes through the element's lines for a vector of so many elements.
+    pub fn lanes(&self, vector: u32) -> u32 {
+        if self.is_packed() { vector / 2 } else { vector }
+    }
+
+    fn is_packed(&self) -> bool {
+        let Schedule { compute, form, table, .. } = &self.kernel.schedule;
+        table.is_none() && *compute == Compute::Packed && layout::in_pairs(self.kernel, form)
     }
 
     /// Bytes of an element of load `i`.
@@ -97,8 +110,14 @@ impl<'a> Parts<'a> {
         }
         let mut stores = (0..self.kernel.stores.len()).filter(|&store| self.stored(store) == Some(i));
         if self.body.native.contains(&i) || stores.any(|store| !whole(store)) {
+            let name = names::element(i);
             let c_type = Class::of(dtype, Precision::Native { fast: false }).c_type();
-            lines.push(format!("const {c_type} {} = get_{dtype}({words}, {index});", names::element(i)));
+            lines.push(match (self.is_packed(), index) {
+                // Of a single element both halves are the same.
+                (true, "0") => format!("const u32 {name} = both_halves({words});"),
+                (true, _) => format!("const u32 {name} = get_pair({words}, {index});"),
+                (false, _) => format!("const {c_type} {name} = get_{dtype}({words}, {index});"),
+            });
         }
         if self.body.as_float.contains(&i) {
             let name = names::element_as_float(i);

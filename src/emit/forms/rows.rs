@@ -50,6 +50,7 @@ pub fn rows(parts: &Parts, vector: u32, rows: u32) -> Result<Filled, EmitError> 
     let elements = if vector == 1 { "one element".to_owned() } else { format!("{vector} elements") };
     context.insert("what", &format!("Each thread computes {elements} along the innermost axis{of}."));
     context.insert("vector", &vector);
+    context.insert("lanes", &parts.lanes(vector));
     context.insert("rows", &rows);
     context.insert("group", &group);
     context.insert("tail", &tail);

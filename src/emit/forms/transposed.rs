@@ -8,7 +8,7 @@ use crate::emit::index::Indexer;
 use crate::emit::launch::Blocks;
 use crate::emit::params::Param;
 use crate::emit::{EmitError, names};
-use crate::plan::{Access, Tile, layout};
+use crate::plan::{Access, Tile, Traffic, layout};
 
 /// Fills the skeleton of tiles of `sides[0]` elements along `axis` and `sides[1]` along the innermost axis, `vector` adjacent elements
 /// of each of its rows a thread.
@@ -59,7 +59,8 @@ pub fn transposed(parts: &Parts, axis: usize, sides: [u32; 2], vector: u32) -> R
         let columns = if wide { "wide".to_owned() } else { format!("{broad}u") };
         let (function, into) = if *is_store { ("tile_out", &mut sent) } else { ("tile_in", &mut brought) };
         let ends = format!("{name}, {pointer} + {pointer}_corner, {stride}, {rows}, {columns}");
-        into.push(format!("{function}<{typed}, {align}, {}>({ends});", kernel.schedule.threads));
+        let once = kernel.schedule.traffic == Traffic::Streamed;
+        into.push(format!("{function}<{typed}, {align}, {}, {once}>({ends});", kernel.schedule.threads));
     }
     let lines = lines::write(parts, &mut indexer, &band);
 
@@ -92,6 +93,7 @@ pub fn transposed(parts: &Parts, axis: usize, sides: [u32; 2], vector: u32) -> R
     let of = if band.rows == 1 { "a row".to_owned() } else { format!("each of {} rows", band.rows) };
     context.insert("what", &format!("Each block computes {tall} x {broad} elements, each thread {each} of {of}."));
     context.insert("vector", &vector);
+    context.insert("lanes", &parts.lanes(vector));
     context.insert("rows", &band.rows);
     context.insert("tail", &band.tail);
     context.insert("guard", &guard);

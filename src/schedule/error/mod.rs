@@ -178,7 +178,7 @@ impl<'a> Analysis<'a> {
         match self.compute {
             _ if stmt.dtype == DType::F64 => Deviation { ulp: row.bound.f64.ulp * 2f64.powi(-29), ..row.bound.f64 },
             Compute::Fast if !row.cuda.fast.is_empty() => row.bound.codes,
-            Compute::Fast | Compute::Accurate => row.bound.f32,
+            Compute::Fast | Compute::Accurate | Compute::Packed => row.bound.f32,
         }
     }
 

@@ -17,31 +17,32 @@ struct Words {
   u32 w[N];
 };
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -105,32 +106,24 @@ __device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>
   }
 }
 
-template <int N>
-__device__ __forceinline__ float get_f16(const Words<N>& x, int e) {
-  float r;
-  if (e % 2 == 0)
-    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, lo;}" : "=f"(r) : "r"(x.w[e / 2]));
-  else
-    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, hi;}" : "=f"(r) : "r"(x.w[e / 2]));
-  return r;
-}
-
-// Two floats rounded half to even to 16 bits each, the first in the low half.
-__device__ __forceinline__ u32 halves_f16(float lo, float hi) {
-  u32 r;
-#if __CUDA_ARCH__ >= 800
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
-#else
-  asm("{.reg .b16 a, b; cvt.rn.f16.f32 a, %1; cvt.rn.f16.f32 b, %2; mov.b32 %0, {a, b};}" : "=r"(r) : "f"(lo), "f"(hi));
-#endif
-  return r;
-}
-
-template <int V>
-__device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
-  Words<(V + 1) / 2> r;
+template <int V, typename T>
+__device__ __forceinline__ Words<V> pack_32(const T (&y)[V]) {
+  Words<V> r;
 #pragma unroll
-  for (int i = 0; i < V; i += 2) r.w[i / 2] = halves_f16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  for (int i = 0; i < V; ++i) r.w[i] = (u32)y[i];
+  return r;
+}
+
+// Two 16-bit floats in a word, which an instruction computes at a time.
+template <int N>
+__device__ __forceinline__ u32 get_pair(const Words<N>& x, int e) {
+  return x.w[e];
+}
+
+// Rounded once, and never contracted to a fused multiply-add.
+__device__ __forceinline__ u32 add_f16x2(u32 a, u32 b) {
+  u32 r;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
   return r;
 }
 
@@ -139,7 +132,7 @@ typedef i32 off;
 
 // Each thread computes 8 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(128)
-pw_add_flat_a57e08148b(
+pw_add_flat_1c7d682623(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -148,14 +141,14 @@ pw_add_flat_a57e08148b(
   if (first >= count) return;
   const auto x0_w = load_once<16, 16>(x0 + first);
   const auto x1_w = load_once<16, 16>(x1 + first);
-  float y0_e[8];
+  u32 y0_e[4];
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    const float x0_e = get_f16(x0_w, e);
-    const float x1_e = get_f16(x1_w, e);
-    const float v0_add = x0_e + x1_e;
+  for (int e = 0; e < 4; ++e) {
+    const u32 x0_e = get_pair(x0_w, e);
+    const u32 x1_e = get_pair(x1_w, e);
+    const u32 v0_add = add_f16x2(x0_e, x1_e);
     y0_e[e] = v0_add;
   }
-  const auto y0_w = pack_f16(y0_e);
+  const auto y0_w = pack_32(y0_e);
   store_once<16, 16>(y0 + first, y0_w);
 }

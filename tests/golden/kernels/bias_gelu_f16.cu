@@ -22,31 +22,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -171,9 +172,9 @@ __device__ __forceinline__ float pw_fast_gelu(float x) {
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 8 elements along the innermost axis of 4 successive rows.
+// Each thread computes 8 elements along the innermost axis of 2 successive rows.
 extern "C" __global__ void __launch_bounds__(128)
-pw_add_gelu_rows_85a7fb8890(
+pw_add_gelu_rows_caad21d1da(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -186,20 +187,20 @@ pw_add_gelu_rows_85a7fb8890(
   const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
-  const idx row = group * 4u;
+  const idx row = group * 2u;
   if (row >= rows) return;
   const idx i0 = row;
   const off x0_at = (off)i0 * x0_s0;
   const off x1_at = 0;
   const off y0_at = (off)i0 * y0_s0;
-  Words<4> x0_w[4];
+  Words<4> x0_w[2];
   const auto x1_w = load<16, 16>(x1 + x1_at + column);
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < 2; ++r) {
     x0_w[r] = load_once<16, 16>(x0 + x0_at + r * x0_s0 + column);
   }
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < 2; ++r) {
     float y0_e[8];
 #pragma unroll
     for (int e = 0; e < 8; ++e) {

@@ -15,31 +15,32 @@ struct Words {
   u32 w[N];
 };
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -71,7 +72,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(128)
-pw_copy_flat_08159d7d0e(
+pw_copy_flat_a5b1868fe1(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const idx count) {

@@ -20,31 +20,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -192,17 +193,19 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) 
   return r;
 }
 
-// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time: every word is written, with itself
+// where e lies elsewhere, because a store under a condition would put the vector into local memory.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
   constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     if constexpr (SIZE < 4) {
-      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
-      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+      const u32 shift = 8 * SIZE * (e % PER);
+      const u32 mask = i == e / PER ? (SIZE == 1 ? 0xffu : 0xffffu) << shift : 0u;
+      r.w[i] = r.w[i] & ~mask | element.w[0] << shift & mask;
     } else {
-      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+      r.w[i] = i / (SIZE / 4) == e ? element.w[i % (SIZE / 4)] : r.w[i];
     }
   }
 }
@@ -243,9 +246,9 @@ __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.4028
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 8 elements along the innermost axis of 4 successive rows.
+// Each thread computes 8 elements along the innermost axis of 2 successive rows.
 extern "C" __global__ void __launch_bounds__(128)
-pw_dequantize_add_silu_quantize_rows_43730e7239(
+pw_dequantize_add_silu_quantize_rows_c37d8d74ff(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
@@ -263,22 +266,22 @@ pw_dequantize_add_silu_quantize_rows_43730e7239(
   const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
-  const idx row = group * 4u;
+  const idx row = group * 2u;
   if (row >= rows) return;
   const idx i0 = row;
   const off x0_at = (off)i0 * x0_s0;
   const off x1_at = 0;
   const off x2_at = 0;
   const off y0_at = (off)i0 * y0_s0;
-  Words<8> x0_w[4];
+  Words<8> x0_w[2];
   const auto x1_w = load<32, 16>(x1 + x1_at + column);
   const auto x2_w = load<32, 16>(x2 + x2_at + column);
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < 2; ++r) {
     x0_w[r] = load_once<32, 16>(x0 + x0_at + r * x0_s0 + column);
   }
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < 2; ++r) {
     float y0_e[8];
     float y0_l[8];
     float watch = 0.0f;

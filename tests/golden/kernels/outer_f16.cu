@@ -22,31 +22,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -89,41 +90,37 @@ __device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>
   }
 }
 
-template <int N>
-__device__ __forceinline__ float get_f16(const Words<N>& x, int e) {
-  float r;
-  if (e % 2 == 0)
-    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, lo;}" : "=f"(r) : "r"(x.w[e / 2]));
-  else
-    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %1; cvt.f32.f16 %0, hi;}" : "=f"(r) : "r"(x.w[e / 2]));
-  return r;
-}
-
-// Two floats rounded half to even to 16 bits each, the first in the low half.
-__device__ __forceinline__ u32 halves_f16(float lo, float hi) {
-  u32 r;
-#if __CUDA_ARCH__ >= 800
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
-#else
-  asm("{.reg .b16 a, b; cvt.rn.f16.f32 a, %1; cvt.rn.f16.f32 b, %2; mov.b32 %0, {a, b};}" : "=r"(r) : "f"(lo), "f"(hi));
-#endif
-  return r;
-}
-
-template <int V>
-__device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
-  Words<(V + 1) / 2> r;
+template <int V, typename T>
+__device__ __forceinline__ Words<V> pack_32(const T (&y)[V]) {
+  Words<V> r;
 #pragma unroll
-  for (int i = 0; i < V; i += 2) r.w[i / 2] = halves_f16(y[i], i + 1 < V ? y[i + 1] : 0.0f);
+  for (int i = 0; i < V; ++i) r.w[i] = (u32)y[i];
+  return r;
+}
+
+// Two 16-bit floats in a word, which an instruction computes at a time.
+template <int N>
+__device__ __forceinline__ u32 get_pair(const Words<N>& x, int e) {
+  return x.w[e];
+}
+
+template <int N>
+__device__ __forceinline__ u32 both_halves(const Words<N>& x) {
+  return __byte_perm(x.w[0], x.w[0], 0x1010u);
+}
+
+__device__ __forceinline__ u32 mul_f16x2(u32 a, u32 b) {
+  u32 r;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
   return r;
 }
 
 typedef u32 idx;
 typedef i32 off;
 
-// Each thread computes 8 elements along the innermost axis of 4 successive rows.
-extern "C" __global__ void __launch_bounds__(128)
-pw_mul_rows_8f0a07255d(
+// Each thread computes 8 elements along the innermost axis of 2 successive rows.
+extern "C" __global__ void __launch_bounds__(256)
+pw_mul_rows_5bd28eceea(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -132,32 +129,32 @@ pw_mul_rows_8f0a07255d(
     const u32 columns_shift,
     const idx rows,
     const off y0_s0) {
-  const idx place = (idx)blockIdx.x * 128u + threadIdx.x;
+  const idx place = (idx)blockIdx.x * 256u + threadIdx.x;
   const idx group = divide(place, columns_mul, columns_shift);
   const idx column = (place - group * columns) * 8u;
-  const idx row = group * 4u;
+  const idx row = group * 2u;
   if (row >= rows) return;
   const idx i0 = row;
   const off x0_at = (off)i0;
   const off x1_at = 0;
   const off y0_at = (off)i0 * y0_s0;
-  Words<1> x0_w[4];
+  Words<1> x0_w[2];
   const auto x1_w = load<16, 16>(x1 + x1_at + column);
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < 2; ++r) {
     x0_w[r] = load<2, 2>(x0 + x0_at + r);
   }
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    float y0_e[8];
+  for (int r = 0; r < 2; ++r) {
+    u32 y0_e[4];
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      const float x0_e = get_f16(x0_w[r], 0);
-      const float x1_e = get_f16(x1_w, e);
-      const float v0_mul = x0_e * x1_e;
+    for (int e = 0; e < 4; ++e) {
+      const u32 x0_e = both_halves(x0_w[r]);
+      const u32 x1_e = get_pair(x1_w, e);
+      const u32 v0_mul = mul_f16x2(x0_e, x1_e);
       y0_e[e] = v0_mul;
     }
-    const auto y0_w = pack_f16(y0_e);
+    const auto y0_w = pack_32(y0_e);
     store_once<16, 16>(y0 + y0_at + r * y0_s0 + column, y0_w);
   }
 }

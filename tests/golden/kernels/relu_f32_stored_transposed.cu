@@ -20,31 +20,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -68,6 +69,22 @@ __device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) 
   } else {
 #pragma unroll
     for (int i = 0; i < BYTES; ++i) ((u8*)p)[i] = (u8)(r.w[i / 4] >> (8 * (i % 4)));
+  }
+}
+
+// As store, for data that is larger than the caches: it leaves them first.
+template <int BYTES, int ALIGN>
+__device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>& r) {
+  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; ++i)
+      __stcs((uint4*)p + i, make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]));
+  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
+    __stcs((uint2*)p, make_uint2(r.w[0], r.w[1]));
+  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
+    __stcs((u32*)p, r.w[0]);
+  } else {
+    store<BYTES, ALIGN>(p, r);
   }
 }
 
@@ -113,7 +130,7 @@ __device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
 }
 
 // The other way: what of a tile lies within `rows` and `columns`.
-template <typename T, int ALIGN, int THREADS>
+template <typename T, int ALIGN, int THREADS, bool ONCE>
 __device__ __forceinline__ void tile_out(const void* tile, void* p, i64 stride, u32 rows, u32 columns) {
 #pragma unroll
   for (u32 n = 0; n < T::PATCHES; n += THREADS) {
@@ -139,7 +156,11 @@ __device__ __forceinline__ void tile_out(const void* tile, void* p, i64 stride, 
         }
       }
 #pragma unroll
-      for (u32 c = 0; c < T::BROAD; ++c) store<16, ALIGN>(to + (i64)c * stride * T::ELEMENT, v[c]);
+      for (u32 c = 0; c < T::BROAD; ++c) {
+        u8* const line = to + (i64)c * stride * T::ELEMENT;
+        if constexpr (ONCE) store_once<16, ALIGN>(line, v[c]);
+        else store<16, ALIGN>(line, v[c]);
+      }
     } else {
 #pragma unroll 1
       for (u32 e = 0; e < T::TALL * T::BROAD; ++e) {
@@ -171,17 +192,19 @@ __device__ __forceinline__ Words<V> pack_f32(const float (&y)[V]) {
   return r;
 }
 
-// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time: every word is written, with itself
+// where e lies elsewhere, because a store under a condition would put the vector into local memory.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
   constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     if constexpr (SIZE < 4) {
-      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
-      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+      const u32 shift = 8 * SIZE * (e % PER);
+      const u32 mask = i == e / PER ? (SIZE == 1 ? 0xffu : 0xffffu) << shift : 0u;
+      r.w[i] = r.w[i] & ~mask | element.w[0] << shift & mask;
     } else {
-      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+      r.w[i] = i / (SIZE / 4) == e ? element.w[i % (SIZE / 4)] : r.w[i];
     }
   }
 }
@@ -207,7 +230,7 @@ typedef i32 off;
 
 // Each block computes 64 x 64 elements, each thread 4 adjacent elements of each of 4 rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_relu_transposed_336535f1cd(
+pw_relu_transposed_b406dade9a(
     const f32* __restrict__ x0,
     f32* __restrict__ y0,
     const idx tiles_across,
@@ -256,5 +279,5 @@ pw_relu_transposed_336535f1cd(
     }
   }
   __syncthreads();
-  tile_out<Tile<4, 64, 64>, 4, 256>(y0_tile, y0 + y0_corner, y0_s2, high, 64u);
+  tile_out<Tile<4, 64, 64>, 4, 256, false>(y0_tile, y0 + y0_corner, y0_s2, high, 64u);
 }

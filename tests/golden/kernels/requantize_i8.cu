@@ -15,31 +15,32 @@ struct Words {
   u32 w[N];
 };
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -110,11 +111,12 @@ __device__ __forceinline__ i8 get_i8(const Words<N>& x, int e) {
 }
 
 // Small integers as floats without a conversion instruction, which runs on the slow unit: the code becomes the low bits of
-// 2^23 by a byte permutation, and 2^23 is subtracted. Exact.
+// 2^23 by a byte permutation, and 2^23 is subtracted. Exact. The constant comes first, where an instruction takes a register only: so
+// the selector, which differs from element to element, is the immediate.
 template <int N>
 __device__ __forceinline__ float get_i8_as_float(const Words<N>& x, int e) {
   const u32 biased = x.w[e / 4] ^ 0x80808080u;
-  return __uint_as_float(__byte_perm(biased, 0x4b000000u, 0x7440u + e % 4)) - 8388736.0f;
+  return __uint_as_float(__byte_perm(0x4b000000u, biased, 0x3004u + e % 4)) - 8388736.0f;
 }
 
 __device__ __forceinline__ float number(float k) {
@@ -181,17 +183,19 @@ __device__ __forceinline__ Words<(V + 3) / 4> pack_code_i8(const float (&y)[V]) 
   return r;
 }
 
-// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time: every word is written, with itself
+// where e lies elsewhere, because a store under a condition would put the vector into local memory.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
   constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     if constexpr (SIZE < 4) {
-      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
-      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+      const u32 shift = 8 * SIZE * (e % PER);
+      const u32 mask = i == e / PER ? (SIZE == 1 ? 0xffu : 0xffffu) << shift : 0u;
+      r.w[i] = r.w[i] & ~mask | element.w[0] << shift & mask;
     } else {
-      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+      r.w[i] = i / (SIZE / 4) == e ? element.w[i % (SIZE / 4)] : r.w[i];
     }
   }
 }
@@ -201,7 +205,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(128)
-pw_dequantize_dequantize_add_leaky_relu_etc_flat_e0bd1140da(
+pw_dequantize_dequantize_add_leaky_relu_etc_flat_1c44f7fa11(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,

@@ -22,31 +22,32 @@ __device__ __forceinline__ u32 divide(u32 n, u32 multiplier, u32 shift) {
   return __umulhi(2u * n, multiplier) >> shift;
 }
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -72,20 +73,25 @@ __device__ __forceinline__ Words<(BYTES + 3) / 4> load_once(const void* p) {
   }
 }
 
-// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them.
+// The first `count` of BYTES / SIZE elements of SIZE bytes; zeros behind them. Predicated instructions compile faster than branches.
 template <int BYTES, int SIZE>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load_some(const void* p, u32 count) {
   Words<(BYTES + 3) / 4> r = {};
 #pragma unroll
   for (int e = 0; e < BYTES / SIZE; ++e) {
-    if (e < count) {
-      if constexpr (SIZE == 1) r.w[e / 4] |= (u32)__ldg((const u8*)p + e) << (8 * (e % 4));
-      if constexpr (SIZE == 2) r.w[e / 2] |= (u32)__ldg((const u16*)p + e) << (16 * (e % 2));
-      if constexpr (SIZE == 4) r.w[e] = __ldg((const u32*)p + e);
-      if constexpr (SIZE == 8) {
-        const uint2 v = __ldg((const uint2*)p + e);
-        r.w[2 * e] = v.x, r.w[2 * e + 1] = v.y;
-      }
+    const u8* const from = (const u8*)p + SIZE * e;
+    if constexpr (SIZE < 4) {
+      u16 x = 0;
+      if constexpr (SIZE == 1)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u8 %0, [%3];}" : "+h"(x) : "r"(e), "r"(count), "l"(from) : "memory");
+      else
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u16 %0, [%3];}" : "+h"(x) : "r"(e), "r"(count), "l"(from) : "memory");
+      r.w[e * SIZE / 4] |= (u32)x << (8 * (e * SIZE % 4));
+    } else {
+#pragma unroll
+      for (int i = 0; i < SIZE / 4; ++i)
+        asm volatile("{.reg .pred q; setp.lt.u32 q, %1, %2; @q ld.global.u32 %0, [%3];}"
+                     : "+r"(r.w[e * SIZE / 4 + i]) : "r"(e), "r"(count), "l"(from + 4 * i) : "memory");
     }
   }
   return r;
@@ -171,8 +177,8 @@ __device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
 }
 
 // Fills a tile from memory, where the elements of a column lie side by side and columns `stride` elements apart. Of elements beyond
-// `rows` and `columns` it writes zeros.
-template <typename T, int ALIGN, int THREADS>
+// `rows` and `columns` it writes zeros. ONCE says that nothing is read again and may leave the caches first.
+template <typename T, int ALIGN, int THREADS, bool ONCE>
 __device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u32 rows, u32 columns) {
 #pragma unroll
   for (u32 n = 0; n < T::PATCHES; n += THREADS) {
@@ -185,7 +191,10 @@ __device__ __forceinline__ void tile_in(void* tile, const void* p, i64 stride, u
     for (u32 c = 0; c < T::BROAD; ++c) {
       const u8* const from = (const u8*)p + ((i64)(column + c) * stride + row) * T::ELEMENT;
       const u32 live = column + c < columns && row < rows ? rows - row : 0u;
-      v[c] = whole ? load<16, ALIGN>(from) : load_some<16, T::ELEMENT>(from, live);
+      if (whole)
+        v[c] = ONCE ? load_once<16, ALIGN>(from) : load<16, ALIGN>(from);
+      else
+        v[c] = load_some<16, T::ELEMENT>(from, live);
     }
     u8* const to = (u8*)tile + T::at(row, column);
     if constexpr (T::ELEMENT == 8) {
@@ -254,17 +263,19 @@ __device__ __forceinline__ Words<(V + 1) / 2> pack_f16(const float (&y)[V]) {
   return r;
 }
 
-// Element e of a vector in registers replaced by the bits of another one. e may vary at run time.
+// Element e of a vector in registers replaced by the bits of another one. e may vary at run time: every word is written, with itself
+// where e lies elsewhere, because a store under a condition would put the vector into local memory.
 template <int SIZE, int N, int M>
 __device__ __forceinline__ void patch(Words<N>& r, int e, const Words<M>& element) {
   constexpr int PER = SIZE < 4 ? 4 / SIZE : 1;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     if constexpr (SIZE < 4) {
-      const u32 mask = (SIZE == 1 ? 0xffu : 0xffffu) << (8 * SIZE * (e % PER));
-      if (i == e / PER) r.w[i] = r.w[i] & ~mask | element.w[0] << (8 * SIZE * (e % PER)) & mask;
+      const u32 shift = 8 * SIZE * (e % PER);
+      const u32 mask = i == e / PER ? (SIZE == 1 ? 0xffu : 0xffffu) << shift : 0u;
+      r.w[i] = r.w[i] & ~mask | element.w[0] << shift & mask;
     } else {
-      if (i / (SIZE / 4) == e) r.w[i] = element.w[i % (SIZE / 4)];
+      r.w[i] = i / (SIZE / 4) == e ? element.w[i % (SIZE / 4)] : r.w[i];
     }
   }
 }
@@ -274,7 +285,7 @@ typedef i32 off;
 
 // Each block computes 128 x 64 elements, each thread 8 adjacent elements of each of 4 rows.
 extern "C" __global__ void __launch_bounds__(256)
-pw_add_transposed_d9bf3ce539(
+pw_add_transposed_370cad779c(
     const f16* __restrict__ x0,
     const f16* __restrict__ x1,
     f16* __restrict__ y0,
@@ -300,7 +311,7 @@ pw_add_transposed_d9bf3ce539(
   for (int r = 0; r < 4; ++r) {
     x0_w[r] = load_once<16, 16>(x0 + x0_at + r * 32 * x0_s0 + column);
   }
-  tile_in<Tile<2, 128, 64>, 16, 256>(x1_tile, x1 + x1_corner, x1_s1, 128u, 64u);
+  tile_in<Tile<2, 128, 64>, 16, 256, true>(x1_tile, x1 + x1_corner, x1_s1, 128u, 64u);
   __syncthreads();
 #pragma unroll
   for (int r = 0; r < 4; ++r) {

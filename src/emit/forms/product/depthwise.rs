@@ -100,6 +100,7 @@ pub fn depthwise(parts: &Parts, vector: u32) -> Result<Filled, EmitError> {
     let mut context = parts.context();
     context.insert("what", &format!("Each thread sums {vector} adjacent channels of one pixel."));
     context.insert("vector", &vector);
+    context.insert("lanes", &vector);
     context.insert("group", &group);
     context.insert("tail", &tail);
     context.insert("acc_type", c_type);

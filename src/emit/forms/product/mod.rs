@@ -140,6 +140,7 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         ("registers", registers),
         ("row_vectors", row_vectors),
         ("vector", vector),
+        ("lanes", vector),
     ] {
         context.insert(name, &value);
     }
