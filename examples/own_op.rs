@@ -21,6 +21,7 @@ static SQUARED_RELU: Row = Row {
     finite: "",
     relief: "",
     packed: "",
+    turn: None,
     cost: Cost::new(0, 1, 1),
     bound: Bound::ROUNDED,
 };
