@@ -127,18 +127,18 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(128)
-pw_table_i8_i8_flat_738b46992e(
+pw_table_i8_i8_flat_b33fd0d4e9(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const uint4* __restrict__ table,
     const idx count) {
   const idx first = ((idx)blockIdx.x * 128u + threadIdx.x) * 16u;
   const bool inside = first < count;
-  Words<4> x0_w;
   // Each block's copy of the table arrives while its elements do.
   __shared__ uint4 staged[16];
   uint4 piece = {};
   if (threadIdx.x < 16u) piece = __ldg(table + threadIdx.x);
+  Words<4> x0_w;
   if (inside) {
     x0_w = load_once<16, 16>(x0 + first);
   }

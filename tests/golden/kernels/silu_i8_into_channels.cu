@@ -95,7 +95,7 @@ typedef i32 off;
 
 // Each thread computes 16 elements along the innermost axis.
 extern "C" __global__ void __launch_bounds__(128)
-pw_table_i8_i8_rows_604a661414(
+pw_table_i8_i8_rows_8c9915107c(
     const i8* __restrict__ x0,
     i8* __restrict__ y0,
     const uint4* __restrict__ table,
@@ -110,14 +110,14 @@ pw_table_i8_i8_rows_604a661414(
   const idx column = (place - group * columns) * 16u;
   const idx row = group;
   const bool inside = row < rows;
-  const idx i0 = row;
-  const off x0_at = (off)i0 * x0_s0;
-  const off y0_at = (off)i0 * y0_s0;
-  Words<4> x0_w;
   // Each block's copy of the table arrives while its elements do.
   __shared__ uint4 staged[16];
   uint4 piece = {};
   if (threadIdx.x < 16u) piece = __ldg(table + threadIdx.x);
+  const idx i0 = row;
+  const off x0_at = (off)i0 * x0_s0;
+  const off y0_at = (off)i0 * y0_s0;
+  Words<4> x0_w;
   if (inside) {
     x0_w = load<16, 16>(x0 + x0_at + column);
   }
