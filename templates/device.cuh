@@ -629,8 +629,8 @@ __device__ __forceinline__ float quotient_wide(double x, double scale) {
 
 // NaN passes through fmin and fmax as a bound: keep it, and that of zero by zero.
 __device__ __forceinline__ float quotient_or_nan(double x, double scale) {
-  const double quotient = x / scale;
-  return quotient != quotient ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
+  const double ratio = x / scale;
+  return ratio != ratio ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
 }
 
 // x / scale rounded to odd (see to_odd), so that rounding it to 8 bits rounds once.

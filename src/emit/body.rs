@@ -133,7 +133,9 @@ impl Writer<'_> {
             self.quantize(i, stmt);
         } else if stmt.op.is(&op::DEQUANTIZE) {
             let text = self.dequantize(i, stmt);
-            self.define(i, stmt, text);
+            if !self.is_absorbed(i) {
+                self.define(i, stmt, text);
+            }
         } else if stmt.op.is(&op::CAST) || stmt.op.is(&op::CAST_UNSATURATED) {
             let text = self.cast(stmt);
             self.define(i, stmt, text);
@@ -222,7 +224,12 @@ impl Writer<'_> {
         };
         let dtype = stmt.args.get(first).map_or(stmt.dtype, |arg| self.kernel.arg_dtype(*arg));
         let class = self.class(dtype);
-        let finite = self.finite || stmt.args.iter().take(row.operands.len()).all(|arg| interval_of(self.kernel, &self.intervals, *arg).is_bounded());
+        let finite = self.finite
+            || stmt
+                .args
+                .iter()
+                .take(row.operands.len())
+                .all(|arg| interval_of(self.kernel, &self.intervals, *arg).is_bounded());
         let pattern = match (class, self.precision) {
             (Class::F32, Precision::Native { fast: true }) if finite && !row.finite.is_empty() => row.finite,
             (Class::F32, Precision::Native { fast: true }) if !row.cuda.fast.is_empty() => row.cuda.fast,
@@ -240,7 +247,11 @@ impl Writer<'_> {
         }
         let mut text = substitute(pattern, &args);
         let every = self.kernel.schedule.relief;
-        if every > 1 && class == Class::F32 && !row.relief.is_empty() && self.precision == (Precision::Native { fast: true }) {
+        if every > 1
+            && class == Class::F32
+            && !row.relief.is_empty()
+            && self.precision == (Precision::Native { fast: true })
+        {
             // Other elements at each statement, so that no element waits for all of them.
             let which = (1 + 2 * self.relieved) % every;
             self.relieved += 1;

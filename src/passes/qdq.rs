@@ -41,6 +41,16 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
             }
             continue;
         }
+        let mut views = Vec::new();
+        let per_tensor = quantize[1..].iter().all(|v| uniform(work.graph, *v).is_some());
+        if per_tensor && is_moved_codes(work.graph, x, id, &quantize, &mut views) && !views.is_empty() {
+            views.push(id);
+            let mut patch = work.patch("dq_view_q", &views);
+            if let Some(new) = move_codes(&mut patch, x, id, &quantize) {
+                patch.replace(id.value(), new);
+            }
+            continue;
+        }
         if let Some(pool) = pool_above(work.graph, x, &quantize) {
             let (from, about) = (work.graph.operands(pool)[0], work.graph.node(pool).kind.clone());
             let name = work.graph.value_name(x).to_string();
@@ -51,17 +61,6 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
             let codes = patch.add(kind, &codes_name, codes, &[from, quantize[1], quantize[2]]);
             let pooled = patch.add(about, &name, ty, &[codes]);
             patch.replace(id.value(), pooled);
-            continue;
-        }
-        let mut views = Vec::new();
-        let per_tensor = quantize[1..].iter().all(|v| uniform(work.graph, *v).is_some());
-        if !per_tensor || !is_moved_codes(work.graph, x, id, &quantize, &mut views) || views.is_empty() {
-            continue;
-        }
-        views.push(id);
-        let mut patch = work.patch("dq_view_q", &views);
-        if let Some(new) = move_codes(&mut patch, x, id, &quantize) {
-            patch.replace(id.value(), new);
         }
     }
     Ok(())

@@ -36,14 +36,15 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
                     // Bounds that cross give the upper one, and so does the minimum alone.
                     (true, false) => replace(work, id, "lower_bound", Op::new(&op::MIN), [x, high]),
                     // The maximum alone gives the lower one.
-                    (false, true) if low_in.high <= high_in.low => replace(work, id, "upper_bound", Op::new(&op::MAX), [x, low]),
+                    (false, true) if low_in.high <= high_in.low => {
+                        replace(work, id, "upper_bound", Op::new(&op::MAX), [x, low])
+                    }
                     _ => {}
                 }
             }
             [a, b] if op.is(&op::MAX) || op.is(&op::MIN) => {
                 for (x, x_in, bound, bound_in) in [(a, within[0], b, within[1]), (b, within[1], a, within[0])] {
-                    let idle =
-                        if op.is(&op::MAX) { x_in.is_above(bound_in.high) } else { x_in.is_below(bound_in.low) };
+                    let idle = if op.is(&op::MAX) { x_in.is_above(bound_in.high) } else { x_in.is_below(bound_in.low) };
                     // A bound that varies could be NaN, which the result would be as well.
                     if idle && uniform(work.graph, bound).is_some() && work.replace_same_type("no_bound", id, x) {
                         break;

@@ -84,9 +84,8 @@ pub fn in_pairs(kernel: &Kernel, form: &Form) -> bool {
         _ => access.inner().is(1),
     };
     // One element for the whole vector is both of a pair.
-    let stays = |access: &Access| {
-        access.is_uniform(domain) || (!matches!(form, Form::Flat { .. }) && access.inner().is(0))
-    };
+    let stays =
+        |access: &Access| access.is_uniform(domain) || (!matches!(form, Form::Flat { .. }) && access.inner().is(0));
     let Some(dtype) = kernel.stores.first().map(|store| store.dtype) else { return false };
     dtype.bits() == 16
         && vector % 2 == 0

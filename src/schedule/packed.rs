@@ -16,7 +16,8 @@ pub fn fits(kernel: &Kernel, form: &Form, target: &Target) -> bool {
         Some(DType::BF16) if target.arch >= Arch::SM_90 => DType::BF16,
         _ => return false,
     };
-    let body = !kernel.body.is_empty() && kernel.body.iter().all(|stmt| stmt.dtype == dtype && !stmt.op.row().packed.is_empty());
+    let body = !kernel.body.is_empty()
+        && kernel.body.iter().all(|stmt| stmt.dtype == dtype && !stmt.op.row().packed.is_empty());
     body && layout::in_pairs(kernel, form) && roundings(kernel) <= 1
 }
 

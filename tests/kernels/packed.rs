@@ -15,7 +15,22 @@ use pointweld::target::{Arch, Target};
 
 /// The second operands: both zeros, powers, thirds, ends, denormals, infinities and NaN.
 const OTHERS: [f64; 16] = [
-    0.0, -0.0, 1.0, -1.5, 0.333, -3.1, 1025.0, -65504.0, 3.4e38, 6e-8, 7e-6, -6.2e-5, 1e-38, f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
+    0.0,
+    -0.0,
+    1.0,
+    -1.5,
+    0.333,
+    -3.1,
+    1025.0,
+    -65504.0,
+    3.4e38,
+    6e-8,
+    7e-6,
+    -6.2e-5,
+    1e-38,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
 ];
 
 /// The bits that each machine stores where the first operand takes all its codes and the second those of [`OTHERS`].

@@ -539,7 +539,11 @@ fn bounds_that_no_value_reaches_go() {
             let y = make(&mut b, x);
             b.output("y", y);
             let (before, after, report) = simplify(b);
-            assert_eq!((report.count(rule), kinds(&after)), (count, left.iter().map(ToString::to_string).collect()), "{rule}");
+            assert_eq!(
+                (report.count(rule), kinds(&after)),
+                (count, left.iter().map(ToString::to_string).collect()),
+                "{rule}"
+            );
             let edges = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-7, -1e-7, 65504.0, -65504.0];
             let values: Vec<f64> = (0..400).map(|i| f64::from(i - 200) * 0.05).chain(edges).collect();
             let inputs = [("x".to_string(), Tensor::from_f64(dtype, &[values.len()], &values).unwrap())];

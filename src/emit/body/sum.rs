@@ -37,6 +37,18 @@ impl Writer<'_> {
         Some(format!("fmaf({}, {scale}, {other})", names::of_value(scaled as usize, "sum")))
     }
 
+    /// True if all that reads the scaled sum of statement `i` is a [`Writer::multiply_add`] of its parts.
+    pub(super) fn is_absorbed(&self, i: usize) -> bool {
+        let scaled = |arg: &Arg| *arg == Arg::Stmt(i as u32);
+        let stored = self.kernel.stores.iter().any(|store| scaled(&store.value));
+        let mut readers = self.kernel.body.iter().filter(|stmt| stmt.args.iter().any(scaled));
+        let added = |stmt: &Stmt| {
+            let slot = self.kernel.scaled_term(stmt);
+            slot.is_some_and(|slot| scaled(&stmt.args[slot]) && !scaled(&stmt.args[1 - slot]))
+        };
+        self.guarded && self.kernel.scales_sum(i) && !stored && readers.all(added)
+    }
+
     /// Notes the factors of a column, which must all be below [`LARGEST_FACTOR`](crate::plan::LARGEST_FACTOR).
     pub(super) fn check_columns(&mut self) {
         if !self.guarded {

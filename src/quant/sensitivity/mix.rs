@@ -177,10 +177,10 @@ mod tests {
             candidate("quiet", 0.001, [1e-8, 1e-8]),
         ];
         // What is loud goes first though it costs more than what is small; what is large does not fit; what is quiet gains nothing.
-        assert_eq!(names(spend(&candidates, 0.05)), ["small", "loud"]);
-        assert_eq!(names(spend(&candidates, 0.0215)), ["small", "loud"]);
+        assert_eq!(names(spend(&candidates, 0.05)), ["loud", "small"]);
+        assert_eq!(names(spend(&candidates, 0.0215)), ["loud", "small"]);
         assert_eq!(names(spend(&candidates, 0.01)), ["small"]);
-        assert_eq!(names(spend(&candidates, 1.0)), ["small", "loud", "large"]);
+        assert_eq!(names(spend(&candidates, 1.0)), ["loud", "small", "large"]);
         assert!(spend(&candidates, -0.1).is_empty());
     }
 

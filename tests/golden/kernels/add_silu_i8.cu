@@ -150,9 +150,10 @@ __device__ __forceinline__ float quotient_wide(double x, double scale) {
   return (float)fmin(fmax(rint(x / scale), -0x1p22), 0x1p22);
 }
 
-// NaN passes through fmin and fmax as a bound: keep it.
+// NaN passes through fmin and fmax as a bound: keep it, and that of zero by zero.
 __device__ __forceinline__ float quotient_or_nan(double x, double scale) {
-  return x != x || scale != scale ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
+  const double ratio = x / scale;
+  return ratio != ratio ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
 }
 
 __device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float d) {
@@ -238,7 +239,7 @@ typedef i32 off;
 
 // Each thread computes 16 adjacent elements in row-major order.
 extern "C" __global__ void __launch_bounds__(128)
-pw_dequantize_dequantize_add_silu_etc_flat_ef1577db43(
+pw_dequantize_dequantize_add_silu_etc_flat_a774e3bd14(
     const i8* __restrict__ x0,
     const i8* __restrict__ x1,
     i8* __restrict__ y0,

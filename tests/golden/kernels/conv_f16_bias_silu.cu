@@ -260,7 +260,7 @@ typedef i32 off;
 
 // A block computes 32x32 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(64)
-pw_conv_cast_cast_add_silu_etc_438ac87f79(
+pw_conv_cast_cast_add_silu_etc_8d01fb4a62(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -334,6 +334,13 @@ pw_conv_cast_cast_add_silu_etc_438ac87f79(
   u32 b_rows = 0u;
 #pragma unroll
   for (int i = 0; i < 4; ++i) b_rows |= (u32)(n0 + b_row + i * 8u < columns) << i;
+  // The columns that the lane takes in the end. What it will read of them is called for now, to be there by then.
+  const u32 lane_column = lane % 4u * 8u;
+  const bool within = n0 + warp_n + lane_column < columns;
+  const idx local = within ? n0 + warp_n + lane_column : 0u;
+  const idx column = local;
+  const off x0_at = 0;
+  const auto x0_w = load<16, 16>(x0 + x0_at + column);
   // Copies what step `step` multiplies, or zeros if there is no such step: all of it if `turn` is negative, else the share of one of
   // 2 turns.
   auto fetch = [&](u32 step, u32 slot, int turn) {
@@ -441,12 +448,6 @@ pw_conv_cast_cast_add_silu_etc_438ac87f79(
   if (slice > 0u) return;
   // The accumulators of 16 rows at a time pass through shared memory, from where each lane takes 8 adjacent columns of a row.
   float* const stage = (float*)memory + warp * 640u;
-  const u32 lane_column = lane % 4u * 8u;
-  const bool within = n0 + warp_n + lane_column < columns;
-  const idx local = within ? n0 + warp_n + lane_column : 0u;
-  const idx column = local;
-  const off x0_at = 0;
-  const auto x0_w = load<16, 16>(x0 + x0_at + column);
 #pragma unroll 1
   for (u32 part = 0; part < 2u; ++part) {
     __syncwarp();

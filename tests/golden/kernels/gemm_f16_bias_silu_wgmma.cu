@@ -17,31 +17,32 @@ struct Words {
   u32 w[N];
 };
 
-// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows.
+// BYTES bytes at an address that is a multiple of ALIGN, by the widest loads that allows. None of these loads is a ld.global.nc: a kernel
+// may start while the one before it still writes what it reads.
 template <int BYTES, int ALIGN>
 __device__ __forceinline__ Words<(BYTES + 3) / 4> load(const void* p) {
   Words<(BYTES + 3) / 4> r = {};
   if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 16; ++i) {
-      const uint4 v = __ldg((const uint4*)p + i);
+      const uint4 v = __ldca((const uint4*)p + i);
       r.w[4 * i] = v.x, r.w[4 * i + 1] = v.y, r.w[4 * i + 2] = v.z, r.w[4 * i + 3] = v.w;
     }
   } else if constexpr (ALIGN >= 8 && BYTES % 8 == 0) {
 #pragma unroll
     for (int i = 0; i < BYTES / 8; ++i) {
-      const uint2 v = __ldg((const uint2*)p + i);
+      const uint2 v = __ldca((const uint2*)p + i);
       r.w[2 * i] = v.x, r.w[2 * i + 1] = v.y;
     }
   } else if constexpr (ALIGN >= 4 && BYTES % 4 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldg((const u32*)p + i);
+    for (int i = 0; i < BYTES / 4; ++i) r.w[i] = __ldca((const u32*)p + i);
   } else if constexpr (ALIGN >= 2 && BYTES % 2 == 0) {
 #pragma unroll
-    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldg((const u16*)p + i) << (16 * (i % 2));
+    for (int i = 0; i < BYTES / 2; ++i) r.w[i / 2] |= (u32)__ldca((const u16*)p + i) << (16 * (i % 2));
   } else {
 #pragma unroll
-    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldg((const u8*)p + i) << (8 * (i % 4));
+    for (int i = 0; i < BYTES; ++i) r.w[i / 4] |= (u32)__ldca((const u8*)p + i) << (8 * (i % 4));
   }
   return r;
 }
@@ -176,7 +177,7 @@ __device__ __forceinline__ void copy_async(u32 to, const void* from, u32 live) {
   } else {
 #pragma unroll 1
     for (u32 i = 0; i < live; ++i) {
-      const u32 byte = (u32)__ldg((const u8*)from + i) << (8u * (i % 4u));
+      const u32 byte = (u32)__ldca((const u8*)from + i) << (8u * (i % 4u));
 #pragma unroll
       for (int w = 0; w < BYTES / 4; ++w) x.w[w] |= i / 4u == w ? byte : 0u;
     }
@@ -285,7 +286,7 @@ typedef i32 off;
 
 // A block computes 128x256 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(512)
-pw_gemm_cast_cast_add_silu_etc_576a5128be(
+pw_gemm_cast_cast_add_silu_etc_66e13cd29d(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -324,6 +325,13 @@ pw_gemm_cast_cast_add_silu_etc_576a5128be(
   u32 b_rows = 0u;
 #pragma unroll
   for (int i = 0; i < 4; ++i) b_rows |= (u32)(n0 + b_row + i * 64u < columns) << i;
+  // The columns that the lane takes in the end. What it will read of them is called for now, to be there by then.
+  const u32 lane_column = lane % 16u * 8u;
+  const bool within = n0 + warp_n + lane_column < columns;
+  const idx local = within ? n0 + warp_n + lane_column : 0u;
+  const idx column = local;
+  const off x0_at = 0;
+  const auto x0_w = load<16, 16>(x0 + x0_at + column);
   // Copies what step `step` multiplies, or zeros if there is no such step: all of it if `turn` is negative, else the share of one of
   // 1 turns.
   auto fetch = [&](u32 step, u32 slot, int turn) {
@@ -411,12 +419,6 @@ pw_gemm_cast_cast_add_silu_etc_576a5128be(
   __syncthreads();
   // The accumulators of 16 rows at a time pass through shared memory, from where each lane takes 8 adjacent columns of a row.
   float* const stage = (float*)memory + warp * 2176u;
-  const u32 lane_column = lane % 16u * 8u;
-  const bool within = n0 + warp_n + lane_column < columns;
-  const idx local = within ? n0 + warp_n + lane_column : 0u;
-  const idx column = local;
-  const off x0_at = 0;
-  const auto x0_w = load<16, 16>(x0 + x0_at + column);
 #pragma unroll 1
   for (u32 part = 0; part < 1u; ++part) {
     __syncwarp();

@@ -150,9 +150,10 @@ __device__ __forceinline__ float quotient_wide(double x, double scale) {
   return (float)fmin(fmax(rint(x / scale), -0x1p22), 0x1p22);
 }
 
-// NaN passes through fmin and fmax as a bound: keep it.
+// NaN passes through fmin and fmax as a bound: keep it, and that of zero by zero.
 __device__ __forceinline__ float quotient_or_nan(double x, double scale) {
-  return x != x || scale != scale ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
+  const double ratio = x / scale;
+  return ratio != ratio ? __int_as_float(0x7fc00000) : quotient_wide(x, scale);
 }
 
 __device__ __forceinline__ u32 saturate_pack_i8(float a, float b, float c, float d) {
@@ -248,7 +249,7 @@ typedef i32 off;
 
 // Each thread computes 8 elements along the innermost axis of 2 successive rows.
 extern "C" __global__ void __launch_bounds__(128)
-pw_dequantize_add_silu_quantize_rows_c37d8d74ff(
+pw_dequantize_add_silu_quantize_rows_18b405aaaa(
     const i32* __restrict__ x0,
     const f32* __restrict__ x1,
     const f32* __restrict__ x2,
