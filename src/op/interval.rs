@@ -51,24 +51,24 @@ impl Interval {
 /// The results of a float op, NaN aside; their own rounding is not in it.
 pub fn interval(op: Op, operands: &[Interval]) -> Interval {
     let row = op.row();
-    match operands {
-        &[a, b] if op.is(&ADD) => Interval::new(a.low + b.low, a.high + b.high),
-        &[a, b] if op.is(&SUB) => Interval::new(a.low - b.high, a.high - b.low),
-        &[a, b] if op.is(&MUL) => {
+    match *operands {
+        [a, b] if op.is(&ADD) => Interval::new(a.low + b.low, a.high + b.high),
+        [a, b] if op.is(&SUB) => Interval::new(a.low - b.high, a.high - b.low),
+        [a, b] if op.is(&MUL) => {
             let corners = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high];
             // Zero times infinity is NaN, but zero times what is near it is zero.
             let corners = corners.map(|x| if x.is_nan() { 0.0 } else { x });
             let fold = |pick: fn(f64, f64) -> f64| corners.into_iter().reduce(pick).unwrap_or(f64::NAN);
             Interval::new(fold(f64::min), fold(f64::max))
         }
-        &[a] if op.is(&NEG) => Interval::new(-a.high, -a.low),
-        &[a] if op.is(&ABS) => {
+        [a] if op.is(&NEG) => Interval::new(-a.high, -a.low),
+        [a] if op.is(&ABS) => {
             let least = if a.low <= 0.0 && a.high >= 0.0 { 0.0 } else { a.low.abs().min(a.high.abs()) };
             Interval::new(least, a.low.abs().max(a.high.abs()))
         }
-        &[a, b] if op.is(&MAX) => Interval::new(a.low.max(b.low), a.high.max(b.high)),
-        &[a, b] if op.is(&MIN) => Interval::new(a.low.min(b.low), a.high.min(b.high)),
-        &[x, low, high] if op.is(&CLIP) => {
+        [a, b] if op.is(&MAX) => Interval::new(a.low.max(b.low), a.high.max(b.high)),
+        [a, b] if op.is(&MIN) => Interval::new(a.low.min(b.low), a.high.min(b.high)),
+        [x, low, high] if op.is(&CLIP) => {
             Interval::new(x.low.max(low.low).min(high.low), x.high.max(low.high).min(high.high))
         }
         // The row's own interval is for finite operands; what a continuous op gives for infinite ones lies in it, or is NaN.

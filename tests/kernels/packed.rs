@@ -43,7 +43,7 @@ fn stored(name: &str, kernel: &Kernel, dtype: DType, arch: Arch) -> Vec<(String,
             0 => at as u16,
             _ => Scalar::new(dtype, Number::Float(OTHERS[at % OTHERS.len()])).bits() as u16,
         };
-        region.contents = (0..region.count as usize).flat_map(|at| bits(at).to_le_bytes()).collect();
+        region.contents = (0..region.count).flat_map(|at| bits(at).to_le_bytes()).collect();
     }
     let mut all = Vec::new();
     machines::on_each(&source, arch, None, |machine, it| {

@@ -42,7 +42,7 @@ impl Made {
         for (i, (id, tensor)) in trial.routine.inputs.iter().zip(trial.operands).enumerate() {
             if !ids.contains_key(id) {
                 let name = format!("operand {i}");
-                let new = add(tensor.dtype(), &tensor.sizes(), Role::Input, &name);
+                let new = add(tensor.dtype(), tensor.sizes(), Role::Input, &name);
                 ids.insert(*id, new);
                 inputs.push((name, new));
             }

@@ -15,7 +15,7 @@ const TERMS: u32 = 32;
 
 /// True if groups of four warps can multiply such tiles: `wn` columns a warp, `row` bytes of a row's terms.
 pub fn fits(tile: &Blocking, wn: u32, row: u32) -> bool {
-    let whole = tile.m % (16 * tile.warps.0.max(1)) == 0 && tile.warps.0 % 4 == 0;
+    let whole = tile.m.is_multiple_of(16 * tile.warps.0.max(1)) && tile.warps.0.is_multiple_of(4);
     whole && wn <= 256 && (TERMS..=256).contains(&row)
 }
 
