@@ -89,6 +89,7 @@ pub mod dim;
 pub mod dtype;
 pub mod emit;
 pub mod expr;
+pub mod files;
 pub mod fuse;
 pub mod graph;
 pub mod lock;

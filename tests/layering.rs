@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// are apart on one floor may not.
 const FLOORS: &[&[&str]] = &[
     // What a tensor is: types, numbers, dimensions, names; and what a GPU is.
-    &["dim", "dtype", "memory", "name", "target"],
+    &["dim", "dtype", "files", "memory", "name", "target"],
     &["minifloat", "shape"],
     &["scalar", "view"],
     &["qparams", "tensor"],

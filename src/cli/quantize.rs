@@ -6,6 +6,7 @@ use super::sensitivity;
 use crate::data::Samples;
 use crate::dim::Bindings;
 use crate::dtype::DType;
+use crate::files;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
 use crate::quant::sensitivity::Mix;
@@ -108,7 +109,7 @@ fn report(audit: &Audit, path: &Path) -> Result<(), Failure> {
         true => serde_json::to_string_pretty(audit)?,
         false => pages::quantization(audit).map_err(Failure::machine)?,
     };
-    Ok(std::fs::write(path, text)?)
+    Ok(files::write(path, text)?)
 }
 
 fn summary_of_shard(record: &Record, path: &Path, json: bool) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use super::output::{self, Failure, bold, dim};
 use super::quantize;
 use crate::data::Samples;
 use crate::dim::Bindings;
+use crate::files;
 use crate::name::Shown;
 use crate::onnx::ModelFile;
 use crate::quant::sensitivity::{
@@ -137,7 +138,7 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.html {
         let Outcome { sensitivity, search, taps, what_if } = &outcome;
         let page = pages::sensitivity(sensitivity, search.as_ref(), taps, what_if).map_err(Failure::machine)?;
-        std::fs::write(path, page)?;
+        files::write(path, page)?;
     }
     if let Some(path) = &args.out {
         scheme.restrict(&quantizer.graph, &quantizer.placement);

@@ -3,6 +3,7 @@
 use super::args::TuneArgs;
 use super::output::{self, Failure, bold};
 use super::source;
+use crate::files;
 use crate::name::Shown;
 use crate::runtime::Device;
 use crate::target::Arch;
@@ -51,7 +52,7 @@ pub fn run(args: &TuneArgs, json: bool) -> Result<(), Failure> {
         other => Failure::machine(other),
     })?;
     let write = |e: std::io::Error| Failure::Machine(format!("{}: {e}", args.out.display()));
-    std::fs::write(&args.out, lock.to_json()?).map_err(write)?;
+    files::write(&args.out, lock.to_json()?).map_err(write)?;
     if json {
         return output::json(&rows);
     }

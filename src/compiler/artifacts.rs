@@ -1,9 +1,9 @@
 //! Writes a compiled model to a folder.
 
 use super::{Compiled, Error};
+use crate::files;
 use crate::report;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 impl Compiled {
@@ -56,12 +56,6 @@ impl Compiled {
     }
 }
 
-/// Writes a file beside its place and renames it into it.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |source| Error::Write { path: path.into(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    files::write(path, bytes).map_err(|source| Error::Write { path: path.into(), source })
 }

@@ -10,6 +10,7 @@ mod rows;
 pub use rows::{Array, open};
 
 use crate::dtype::DType;
+use crate::files::{self, Filling};
 use crate::name::Shown;
 use crate::scalar::{Number, Scalar};
 use crate::tensor::{self, Tensor};
@@ -17,7 +18,7 @@ use header::Header;
 use npyz::WriterBuilder;
 use npyz::zip::{self, ZipArchive, ZipWriter};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a NumPy file: which one, and why.
@@ -194,20 +195,8 @@ pub fn write_archive(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Np
     })
 }
 
-fn beside(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<tempfile::NamedTempFile>) -> Result<(), Problem>,
-) -> Result<(), NpyError> {
-    let attempt = || -> Result<(), Problem> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
-        write(&mut file)?;
-        file.rewind()?;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    attempt().map_err(|source| NpyError { path: path.into(), entry: None, source })
+fn beside(path: &Path, write: impl FnOnce(&mut Filling) -> Result<(), Problem>) -> Result<(), NpyError> {
+    files::write_with(path, write).map_err(|source| NpyError { path: path.into(), entry: None, source })
 }
 
 fn write_to(to: &mut impl Write, tensor: &Tensor) -> Result<(), Problem> {

@@ -4,6 +4,7 @@
 use super::error::OnnxError;
 use super::proto::{DataLocation, ModelProto, StringStringEntryProto, TensorProto};
 use super::{data, read::ModelFile, walk};
+use crate::files;
 use prost::Message;
 use std::io::Write;
 use std::path::Path;
@@ -78,19 +79,13 @@ fn move_out(model: &mut ModelProto, location: &str, file: &mut dyn Write) -> std
     })
 }
 
-/// Fills a temporary file in `path`'s folder, then gives it `path`'s name.
+/// Fills the file at `path`, whole or not at all.
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), OnnxError> {
-    let fail = |source| OnnxError::Io { action: "write", path: path.into(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    let mut buffered = std::io::BufWriter::new(file.as_file_mut());
-    fill(&mut buffered).and_then(|()| buffered.flush()).map_err(fail)?;
-    drop(buffered);
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
+    files::write_with(path, |file| fill(file)).map_err(|source| OnnxError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -197,27 +197,30 @@ fn replace(patch: &mut Patch<'_>, id: NodeId, kind: Kind, operands: &[Value]) {
     patch.replace(id.value(), first);
 }
 
-/// Whether sinking so many transposes is worth making so many new ones. Over three axes both orders are moved by the same transpose, and
-/// a tie would be undone in the next round.
-fn is_worth(sunk: usize, new: usize, rank: usize) -> bool {
-    new < sunk || new == sunk && rank > 3
+/// Whether sinking so many transposes is worth making so many new ones: of those that move data and those that are reshapes. Over three
+/// axes both orders are moved by the same transpose, and a tie would be undone in the next round.
+fn is_worth(sunk: [usize; 2], new: [usize; 2], rank: usize) -> bool {
+    sunk > [0, 0] && (new < sunk || new == sunk && rank > 3)
 }
 
 fn sink_pointwise(work: &mut Work<'_>, id: NodeId, kind: Kind, turned: &mut Turned) {
     let graph = &*work.graph;
     let Some(rank) = graph.ty(id.value()).full().map(|(_, s)| s.rank()).filter(|r| *r >= 3) else { return };
     let operands = graph.operands(id);
-    let (mut sunk, mut new) = (0, 0);
+    // Over three axes the other order's reshapes look like this order's: all are counted, those that move data before those that don't.
+    let undone = rank == 3;
+    let (mut sunk, mut new) = ([0, 0], [0, 0]);
     for v in &operands {
         let Some(shape) = shape_of(graph, *v) else { return };
+        let flat = undone && is_flat(shape);
         match () {
-            () if source(graph, *v).is_some() => sunk += 1,
-            () if graph.constant(*v).is_some() || shape.iter().all(|d| d.is(1)) || is_flat(shape) => {}
-            () if turned.contains_key(v) => {}
-            () => new += 1,
+            () if source(graph, *v).is_some() => sunk[usize::from(flat)] += 1,
+            () if graph.constant(*v).is_some() || shape.iter().all(|d| d.is(1)) => {}
+            () if !undone && (is_flat(shape) || turned.contains_key(v)) => {}
+            () => new[usize::from(flat)] += 1,
         }
     }
-    if sunk == 0 || !is_worth(sunk, new, rank) {
+    if !is_worth(sunk, new, rank) {
         return;
     }
     let mut patch = work.patch("sunk_transpose", &[id]);
@@ -233,7 +236,7 @@ fn sink_by_axes(work: &mut Work<'_>, id: NodeId, kind: &Kind, turned: &mut Turne
     let sunk = operands.iter().filter(|v| source(graph, **v).is_some()).count();
     // Beside a concatenation's, only the first operand has the axes.
     let moved = if matches!(kind, Kind::View(View::Concat { .. })) { operands.len() } else { 1 };
-    if sunk == 0 || !is_worth(sunk, moved - sunk, from.rank()) || graph.node(id).outputs.len() != 1 || from.rank() < 3 {
+    if !is_worth([sunk, 0], [moved - sunk, 0], from.rank()) || graph.node(id).outputs.len() != 1 || from.rank() < 3 {
         return;
     }
     let Some(new) = with_moved_axes(kind, &from, &to) else { return };

@@ -4,8 +4,10 @@
 use super::choose::Choice;
 use super::observe::Observation;
 use super::scheme::Scheme;
+use crate::files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// See the module's page.
@@ -72,21 +74,13 @@ impl Record {
         }
     }
 
-    /// Writes the record beside its place and renames it.
+    /// Writes the record, whole or not at all.
     ///
     /// # Errors
     /// What the file system gives.
     pub fn write(&self, path: &Path) -> Result<(), MergeError> {
-        let fail = |source| MergeError::Io { path: path.into(), source };
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
-        let mut file = builder.tempfile_in(folder).map_err(fail)?;
-        let json = |source| MergeError::Json { path: path.into(), source };
-        serde_json::to_writer(std::io::BufWriter::new(file.as_file_mut()), self).map_err(json)?;
-        file.persist(path).map_err(|error| fail(error.error))?;
-        Ok(())
+        files::write_with(path, |file| serde_json::to_writer(file, self).map_err(io::Error::from))
+            .map_err(|source| MergeError::Io { path: path.into(), source })
     }
 }
 

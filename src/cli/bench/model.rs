@@ -6,6 +6,7 @@ use super::super::{compile, source};
 use crate::bench::{self, ModelTiming};
 use crate::compiler::Compiled;
 use crate::dim::Bindings;
+use crate::files;
 use crate::graph::Graph;
 use crate::name::Shown;
 use crate::runtime::Device;
@@ -39,7 +40,7 @@ pub fn run(args: &BenchArgs, model: &Path, json: bool) -> Result<(), Failure> {
     }
     if let Some(path) = &args.plot {
         let picture = bench::svg(&graph.name, &device.info().name, &batches, &timings);
-        std::fs::write(path, picture).map_err(|e| Failure::Machine(format!("{}: {e}", path.display())))?;
+        files::write(path, picture).map_err(|e| Failure::Machine(format!("{}: {e}", path.display())))?;
     }
     if json { output::json(&timings) } else { Ok(()) }
 }

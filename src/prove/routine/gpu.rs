@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 pub fn run(trial: &Trial, device: &Device, arch: Arch) -> Result<Outcome, String> {
     let written = trial.written()?;
     let made = Made::new(trial, &written);
-    on_device(trial, &written, &made, device, arch).map_err(|e| e.to_string())?
+    let aligns = written.keys().map(|id| Ok((*id, trial.demanded(*id)?))).collect::<Result<_, String>>()?;
+    on_device(trial, &written, &aligns, &made, device, arch).map_err(|e| e.to_string())?
 }
 
 /// The routine as a plan: its operands are inputs, its results outputs, what lies between has the arena.
@@ -73,6 +74,7 @@ impl Made {
 fn on_device(
     trial: &Trial,
     written: &BTreeMap<BufferId, (DType, Vec<usize>)>,
+    aligns: &BTreeMap<BufferId, usize>,
     made: &Made,
     device: &Device,
     arch: Arch,
@@ -97,7 +99,7 @@ fn on_device(
     for ((name, _), id) in made.plan.outputs.iter().zip(&made.outputs) {
         let (dtype, sizes) = &written[id];
         let width = dtype.bytes().unwrap_or(1);
-        let memory = Guarded::new(device, width, sizes.iter().product::<usize>() * width)?;
+        let memory = Guarded::new(device, aligns[id], sizes.iter().product::<usize>() * width)?;
         given.push((name, memory.region.clone()));
         results.push((*id, width, memory));
     }

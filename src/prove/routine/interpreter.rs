@@ -12,20 +12,6 @@ use std::collections::BTreeMap;
 /// Instructions, about, that one stage may take.
 const BUDGET: u64 = 200_000_000;
 
-/// What the stages demand of a result's address: that of its elements, or of vectors of them.
-fn demanded(trial: &Trial, id: BufferId) -> Result<usize, String> {
-    let mut most = 1;
-    for (stage, source, _) in trial.stages {
-        let launch = source.launch_stage(stage, trial.sizes).map_err(|e| e.to_string())?;
-        let aligns = launch.args.iter().map(|arg| match *arg {
-            ArgValue::Store { index, align, .. } if stage.writes[index as usize].buffer == id => align as usize,
-            _ => 1,
-        });
-        most = aligns.fold(most, usize::max);
-    }
-    Ok(most)
-}
-
 /// Runs every stage, or the first blocks of it.
 pub fn run(trial: &Trial) -> Result<Outcome, String> {
     let mut memory = Memory::new();
@@ -43,7 +29,7 @@ pub fn run(trial: &Trial) -> Result<Outcome, String> {
     for (id, (dtype, shape)) in &written {
         let width = dtype.bytes().unwrap_or(1);
         let bytes = shape.iter().product::<usize>() * width;
-        let align = demanded(trial, *id)?.max(width);
+        let align = trial.demanded(*id)?;
         buffers.entry(*id).or_insert_with(|| memory.alloc_at_offset(bytes, &format!("result {}", id.0), align));
     }
     let (mut whole, mut instructions) = (true, None);

@@ -12,7 +12,7 @@ use super::trial::Stored;
 use super::{Options, Proof};
 use crate::dim::{Bindings, Dim};
 use crate::dtype::DType;
-use crate::emit::KernelSource;
+use crate::emit::{ArgValue, KernelSource};
 use crate::graph::Graph;
 use crate::plan::{BufferId, Routine, Stage};
 use crate::reference;
@@ -118,6 +118,23 @@ fn run(
 }
 
 impl Trial<'_> {
+    /// What the stages demand of a result's address, in bytes: that of its elements, or of vectors of them.
+    fn demanded(&self, id: BufferId) -> Result<usize, String> {
+        let mut most = 1;
+        for (stage, source, _) in self.stages {
+            let launch = source.launch_stage(stage, self.sizes).map_err(|e| e.to_string())?;
+            for arg in &launch.args {
+                match *arg {
+                    ArgValue::Store { index, align, .. } if stage.writes[index as usize].buffer == id => {
+                        most = most.max(align as usize);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(most)
+    }
+
     /// The buffers that the stages write, once each, with their type and size.
     fn written(&self) -> Result<BTreeMap<BufferId, (DType, Vec<usize>)>, String> {
         let mut found = BTreeMap::new();
