@@ -54,18 +54,24 @@ if [[ $parts == *" tests "* ]]; then
   cat "$out/tests.md"
 fi
 
-# Races within a block on hardware, of the kernels that go through shared memory: the tool slows a kernel down a thousandfold, so only the
+# Accesses out of bounds and races within a block on hardware, of the kernels that go through shared memory: the tool slows a kernel down a thousandfold, so only the
 # first launches of a few.
 if [[ $parts == *" racecheck "* ]] && command -v compute-sanitizer > /dev/null; then
   : > "$out/racecheck.log"
   for formula in \
     'y = a:f16[130,66] + transpose(b:f16[66,130])' \
     'y:i8 = transpose(quantize(silu(dequantize(x:i8[65,129], 0.05)), 0.04))' \
-    'y = transpose(relu(x:f32[33,70]))'; do
-    timeout 60 compute-sanitizer --tool racecheck --launch-count 4 --error-exitcode 9 \
-      "$pointweld" bench --expr "$formula" >> "$out/racecheck.log" 2>&1 || { failed=1; echo "racecheck: $formula"; }
+    'y = transpose(relu(x:f32[33,70]))' \
+    'y = silu(matmul(a:f16[4090,264], transpose(b:f16[520,264])) + c:f16[520])' \
+    'y:i8 = quantize(silu(dequantize(matmul(a:i8[4090,272], transpose(b:i8[520,272])), 0.001)), 0.045)' \
+    'y = silu(conv(x:f16[1,17,19,32], w:f16[40,3,3,32], 2, 1) + c:f16[40])' \
+    'y = silu(conv(x:f16[3,161,163,64], w:f16[136,3,3,64], 1, 1) + c:f16[136])'; do
+    for tool in memcheck racecheck; do
+      timeout 60 compute-sanitizer --tool $tool --launch-count 4 --error-exitcode 9 \
+        "$pointweld" bench --expr "$formula" >> "$out/racecheck.log" 2>&1 || { failed=1; echo "$tool: $formula"; }
+    done
   done
-  grep -a "RACECHECK SUMMARY" "$out/racecheck.log" || failed=1
+  grep -aE "(RACECHECK|ERROR) SUMMARY" "$out/racecheck.log" || failed=1
 fi
 
 if [[ $parts == *" verify "* ]]; then
@@ -116,20 +122,25 @@ if [[ $parts == *" products "* ]]; then
   python3 "$here/table_products.py" "$out"
 fi
 
-# Whole models: those in bench-models, of which names with int8 hold codes and the others are computed in f16. Compiled cold, then measured.
+# Whole models: those in bench-models, of which names with int8 hold codes and the others are computed in f16; a file NAME.dims beside a model
+# has the options of its sizes. Compiled cold, then measured.
+options_of() {
+  case $1 in *int8*) ;; *) echo "--float f16" ;; esac
+  cat "${1%.onnx}.dims" 2> /dev/null || true
+}
+
 if [[ $parts == *" models "* ]]; then
   { echo "| model | batch | kernels in one graph | latency µs | sustained µs | compiling cold s |"; echo "|---|---|---|---|---|---|"; } > "$out/models.md"
   for model in "$bundle"/bench-models/*.onnx; do
     [ -e "$model" ] || continue
-    float=(--float f16)
-    case $model in *int8*) float=() ;; esac
+    read -r -a options <<< "$(options_of "$model" | tr '\n' ' ')"
     for batch in 1 32; do
       cold=$(mktemp -d)
       start=$(date +%s.%N)
-      POINTWELD_CACHE=$cold "$pointweld" compile "$model" "${float[@]}" -j 2 -o "$cold/out" > /dev/null 2>&1 || true
+      POINTWELD_CACHE=$cold "$pointweld" compile "$model" "${options[@]}" -j 2 -o "$cold/out" > /dev/null 2>&1 || true
       seconds=$(python3 -c "import time; print(f'{time.time() - $start:.1f}')")
       rm -rf "$cold"
-      "$pointweld" --json bench "$model" "${float[@]}" --batch $batch > "$out/one.json" 2> /dev/null || failed=1
+      "$pointweld" --json bench "$model" "${options[@]}" --batch $batch > "$out/one.json" || { failed=1; continue; }
       python3 - "$model" "$batch" "$seconds" "$out/one.json" >> "$out/models.md" << 'PYTHON'
 import json, pathlib, sys
 found = json.load(open(sys.argv[4]))
@@ -146,10 +157,9 @@ fi
 if [[ $parts == *" tune "* ]]; then
   for model in "$bundle"/bench-models/*.onnx; do
     [ -e "$model" ] || continue
-    float=(--float f16)
-    case $model in *int8*) float=() ;; esac
+    read -r -a options <<< "$(options_of "$model" | tr '\n' ' ')"
     lock=$out/$(basename "$model" .onnx).lock.json
-    "$pointweld" tune "$model" "${float[@]}" ${TUNE_DIMS:-} -o "$lock" > "$out/$(basename "$model" .onnx).tuned.txt" || failed=1
+    "$pointweld" tune "$model" "${options[@]}" ${TUNE_DIMS:---dim batch=1} -o "$lock" > "$out/$(basename "$model" .onnx).tuned.txt" || failed=1
     tail -n 1 "$out/$(basename "$model" .onnx).tuned.txt"
   done
 fi

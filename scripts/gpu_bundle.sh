@@ -32,5 +32,8 @@ fi
 # Models that are measured there: the YOLO model, and what is named like it with codes (pointweld quantize), as far as they are at hand.
 mkdir -p "$folder/bench-models"
 find .cache/models .cache/quantized \( -name '320n.onnx' -o -name '*int8*.onnx' \) -exec cp {} "$folder/bench-models/" \; 2> /dev/null || true
+for model in "$folder"/bench-models/*.onnx; do
+  [ -e "$model" ] && echo "--dim height=320 --dim width=320" > "${model%.onnx}.dims"
+done
 cp benches/{gpu.sh,cases.json,products.json,peers.py,peers_products.py,table.py,table_products.py} "$folder/"
 du -sh "$folder"

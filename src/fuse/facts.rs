@@ -91,7 +91,7 @@ impl<'g> Facts<'g> {
         let mut live = vec![false; graph.bound()];
         graph.outputs().iter().for_each(|(_, v)| live[v.node.index()] = true);
         graph.inputs().iter().for_each(|id| live[id.index()] = true);
-        for id in order.iter().rev().filter(|_| true) {
+        for id in order.iter().rev() {
             if live[id.index()] {
                 graph.operands(*id).iter().for_each(|v| live[v.node.index()] = true);
             }

@@ -1,7 +1,7 @@
 //! What fused, what did not and why.
 
 use crate::dim::{Bindings, DimError};
-use crate::graph::{Graph, Kind};
+use crate::graph::{Graph, Kind, NodeId};
 use crate::plan::{Decision, Moved, Plan, Reason, Routine, Step, Verdict};
 use crate::{emit, fuse, passes};
 use serde::Serialize;
@@ -123,10 +123,14 @@ pub fn explain(
             nodes: kernel.origin.iter().map(|o| o.name.clone()).collect(),
         }
     });
+    let products = plan.kernels().filter(|kernel| kernel.product.is_some());
+    let welded: BTreeSet<&str> = products.flat_map(|kernel| &kernel.origin).map(|node| node.name.as_str()).collect();
+    let is_welded =
+        |id: NodeId| matches!(model.node(id).kind, Kind::Anchor(_)) && welded.contains(model.node(id).label());
     Explanation {
         model: plan.model.clone(),
         nodes: Nodes { model: computes(model), simplified: computes(simplified), fusable: fusable(simplified) },
-        before: Traffic::of(fuse::unfused(model, &fuse::Options::default()), &sizes),
+        before: Traffic::of(fuse::unfused(model, &fuse::Options::default(), is_welded), &sizes),
         after: Traffic::of(plan.moved(), &sizes),
         rules: passes.counts().into_iter().map(|((pass, rule), n)| (format!("{pass}/{rule}"), n)).collect(),
         kernels: kernels.collect(),

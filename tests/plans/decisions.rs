@@ -224,7 +224,7 @@ fn bytes_before_and_after_are_formulas() {
     let q = n.b.quantize(y, 0.05, 0, I8);
     n.output("q", q);
     let g = n.graph();
-    let before = unfused(&g, &Options::default()).unwrap();
+    let before = unfused(&g, &Options::default(), |_| false).unwrap();
     let after = plan(&g).moved().unwrap();
     assert_eq!((before.launches, before.bytes.to_string()), (3, "1800*batch".into()));
     assert_eq!((after.launches, after.bytes.to_string()), (1, "200*batch".into()));

@@ -35,7 +35,7 @@ fn models_move_fewer_bytes_in_fewer_launches() {
         let start = std::time::Instant::now();
         let plan = fuse(&graph, &options).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let took = start.elapsed();
-        let (before, after) = (unfused(&graph, &options).unwrap(), plan.moved().unwrap());
+        let (before, after) = (unfused(&graph, &options, |_| false).unwrap(), plan.moved().unwrap());
         let mut symbols = Default::default();
         before.bytes.symbols(&mut symbols);
         after.bytes.symbols(&mut symbols);
