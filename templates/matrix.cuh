@@ -31,6 +31,30 @@ __device__ __forceinline__ void put_shared(u32 to, const Words<BYTES / 4>& x) {
   if constexpr (BYTES == 4) asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x.w[0]) : "memory");
 }
 
+// A pixel of N words: 1, 2 or a multiple of 4.
+template <int N>
+__device__ __forceinline__ void put_pixel(u32 to, const Words<N>& x) {
+  if constexpr (N <= 2) {
+    put_shared<4 * N>(to, x);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i += 4) put_shared<16>(to + i * 4u, {x.w[i], x.w[i + 1], x.w[i + 2], x.w[i + 3]});
+  }
+}
+
+// Pixels of CHANNELS elements of SIZE bytes, one behind the other, as pixels of PIXEL bytes that end in zeros.
+template <int CHANNELS, int SIZE, int PIXEL, int N>
+__device__ __forceinline__ Words<N * PIXEL / (CHANNELS * SIZE)> spread(const Words<N>& x) {
+  Words<N * PIXEL / (CHANNELS * SIZE)> r = {};
+#pragma unroll
+  for (int i = 0; i < 4 * N / SIZE; ++i) {
+    const int from = i * SIZE, to = i / CHANNELS * PIXEL + i % CHANNELS * SIZE;
+    const u32 element = x.w[from / 4] >> (8 * (from % 4)) & (SIZE == 1 ? 0xffu : 0xffffu);
+    r.w[to / 4] |= element << (8 * (to % 4));
+  }
+  return r;
+}
+
 // Copies the first `live` of BYTES bytes to shared memory and puts zeros behind them. They are there after wait_copies; both
 // addresses are multiples of BYTES.
 template <int BYTES>

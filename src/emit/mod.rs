@@ -66,7 +66,8 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             return Err(EmitError::UnsupportedType { kernel: kernel.name.clone(), dtype });
         }
     }
-    let is_product = matches!(kernel.schedule.form, Form::Product { .. } | Form::Depthwise { .. });
+    let is_product =
+        matches!(kernel.schedule.form, Form::Product { .. } | Form::Patch { .. } | Form::Depthwise { .. });
     if kernel.product.is_some() != is_product {
         let why = format!("{:?} is no form for it", kernel.schedule.form);
         return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
@@ -85,10 +86,12 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             forms::transposed(&parts, axis as usize, [rows, columns], vector)?
         }
         (Form::Product { blocking, vector }, _) => forms::product(&parts, blocking, *vector)?,
+        (Form::Patch { patch, vector }, _) => forms::patch(&parts, patch, *vector)?,
         (Form::Depthwise { vector }, _) => forms::depthwise(&parts, *vector)?,
     };
     let threads = match &kernel.schedule.form {
         Form::Product { blocking, .. } => blocking.threads(),
+        Form::Patch { patch, .. } => 32 * patch.warps,
         _ => kernel.schedule.threads,
     };
     finish(&kernel.name, threads, kernel.schedule.index, filled, options)

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 25] = [
+const TEMPLATES: [(&str, &str); 26] = [
     ("wait", include_str!("../../templates/wait.tera")),
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
@@ -30,6 +30,7 @@ const TEMPLATES: [(&str, &str); 25] = [
     ("product/wgmma", include_str!("../../templates/product/wgmma.tera")),
     ("product/epilogue", include_str!("../../templates/product/epilogue.tera")),
     ("product", include_str!("../../templates/product.cu.tera")),
+    ("patch", include_str!("../../templates/patch.cu.tera")),
     ("depthwise", include_str!("../../templates/depthwise.cu.tera")),
 ];
 

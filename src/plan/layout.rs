@@ -76,7 +76,7 @@ impl Access {
 pub fn in_pairs(kernel: &Kernel, form: &Form) -> bool {
     let vector = match form {
         Form::Flat { vector } | Form::Rows { vector, .. } | Form::Transposed { vector, .. } => *vector,
-        Form::Strided | Form::Product { .. } | Form::Depthwise { .. } => return false,
+        Form::Strided | Form::Product { .. } | Form::Patch { .. } | Form::Depthwise { .. } => return false,
     };
     let domain = &kernel.domain;
     let met = |access: &Access| match form {

@@ -1,6 +1,6 @@
 //! How a kernel runs. A schedule never changes what is computed, beyond the stated bound of its [`Compute`] mode.
 
-use super::Arg;
+use super::{Arg, Patch};
 use crate::scalar::Scalar;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,8 @@ pub enum Form {
     Strided,
     /// A tile of a [`Product`](super::Product) a block; then its accumulators in vectors of `vector` adjacent columns a thread.
     Product { blocking: Blocking, vector: u32 },
+    /// A tile of a convolution of few channels a block, read in place from a [`Patch`]; its accumulators as with `Product`.
+    Patch { patch: Patch, vector: u32 },
     /// A depthwise convolution: `vector` adjacent channels of one pixel a thread.
     Depthwise { vector: u32 },
 }
@@ -230,6 +232,7 @@ impl Schedule {
             Form::Product { blocking, .. } => {
                 Form::Product { blocking: Blocking { copy: (0, 0), ..*blocking }, vector: 1 }
             }
+            Form::Patch { patch, .. } => Form::Patch { patch: Patch { copy: (0, 0), ..*patch }, vector: 1 },
             Form::Depthwise { .. } => Form::Depthwise { vector: 1 },
             _ => Form::Strided,
         };

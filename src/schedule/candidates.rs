@@ -12,7 +12,7 @@ pub fn candidates(kernel: &Kernel, target: &Target, options: &Options) -> Vec<Pi
     let chosen = pick(kernel, target, options);
     let mut all = vec![chosen.clone()];
     match (&chosen.form, chosen.table) {
-        (Form::Product { .. }, _) => {
+        (Form::Product { .. } | Form::Patch { .. }, _) => {
             if is_plain(kernel) {
                 all.push(Pick { library: true, ..chosen.clone() });
             }
@@ -74,6 +74,7 @@ fn sized(form: Form, table: Option<Table>) -> Vec<Pick> {
 fn threads(form: &Form) -> u32 {
     match form {
         Form::Product { blocking, .. } => blocking.threads(),
+        Form::Patch { patch, .. } => 32 * patch.warps,
         _ => THREADS,
     }
 }

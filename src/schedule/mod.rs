@@ -96,6 +96,7 @@ fn threads(kernel: &Kernel, form: &Form, target: &Target) -> u32 {
     let elements = match form {
         Form::Transposed { .. } => return MORE_THREADS,
         Form::Product { blocking, .. } => return blocking.threads(),
+        Form::Patch { patch, .. } => return 32 * patch.warps,
         Form::Flat { vector } | Form::Depthwise { vector } => *vector,
         Form::Rows { vector, rows } => vector * rows,
         Form::Strided => 1,

@@ -12,8 +12,8 @@ const UNKNOWN: f64 = 32.0;
 
 /// µs that the kernel takes in a CUDA graph, its launch included.
 pub fn predict(kernel: &Kernel, target: &Target, sizes: &Bindings) -> f64 {
-    if let Form::Product { blocking, .. } = &kernel.schedule.form {
-        return product::time(kernel, blocking, target, sizes).unwrap_or(f64::INFINITY);
+    if matches!(kernel.schedule.form, Form::Product { .. } | Form::Patch { .. }) {
+        return product::time(kernel, target, sizes).unwrap_or(f64::INFINITY);
     }
     let size = |d: &Dim| d.eval(sizes).map_or(UNKNOWN, |n| n as f64);
     let count: f64 = kernel.domain.iter().map(size).product();

@@ -16,6 +16,7 @@ mod codegen;
 mod codes;
 mod differential;
 mod packed;
+mod patch;
 mod product;
 mod prove;
 mod random;

@@ -146,7 +146,11 @@ pub fn holds(what: &str, kernel: &Kernel, arch: Arch) {
     assert!(proof.holds() && proof.elements > 0, "{what}: {proof:?} {:?}", kernel.schedule.form);
 }
 
+/// The tile of a kernel; one that was scheduled as a patch is taken for any tile, to be given another.
 pub fn tile_of(kernel: &mut Kernel) -> &mut Blocking {
+    if let (Form::Patch { vector, .. }, Some(product)) = (&kernel.schedule.form, &kernel.product) {
+        kernel.schedule.form = Form::Product { blocking: tiles(product.a.dtype)[0], vector: *vector };
+    }
     match &mut kernel.schedule.form {
         Form::Product { blocking: tile, .. } => tile,
         form => panic!("{form:?}"),

@@ -12,7 +12,7 @@ mod transposed;
 pub use codes16::codes16;
 pub use doubt::Doubts;
 pub use flat::flat;
-pub use product::{depthwise, product};
+pub use product::{depthwise, patch, product};
 pub use rows::rows;
 pub use table::{Staged, contents, lookups};
 pub use transposed::transposed;

@@ -1,6 +1,7 @@
 //! Chooses the tile of a kernel with a product.
 
 mod model;
+mod patch;
 mod split;
 mod tiles;
 
@@ -8,6 +9,9 @@ use super::{Options, vector};
 use crate::dim::{Bindings, Dim};
 use crate::plan::{Blocking, Contraction, Extent, Form, Kernel, Product, layout};
 use crate::target::Target;
+
+/// Of the patches that fit, as many are worth measuring.
+const PATCHES: usize = 8;
 
 /// The form of a kernel with a product; `None` for one that no form computes.
 pub fn form(kernel: &Kernel, target: &Target, options: &Options) -> Option<Form> {
@@ -18,6 +22,10 @@ pub fn form(kernel: &Kernel, target: &Target, options: &Options) -> Option<Form>
     let extent = extent(product, &options.sizes)?;
     let whole = tiles::choose(kernel, product, &extent, target)?;
     let blocking = split::choose(kernel, product, &extent, target, whole);
+    let gathered = split::time(kernel, product, &extent, &blocking, target);
+    if let Some(form) = patch::choose(kernel, product, target, &options.sizes, gathered) {
+        return Some(form);
+    }
     Some(with(kernel, product, &extent, blocking))
 }
 
@@ -31,15 +39,23 @@ pub fn forms(kernel: &Kernel, target: &Target, options: &Options) -> Vec<(Form, 
         let us = split::time(kernel, product, &extent, &tile, target);
         (with(kernel, product, &extent, tile), us)
     });
-    let mut timed: Vec<(Form, f64)> = timed.collect();
+    let patches = patch::candidates(kernel, product, target, &options.sizes).into_iter();
+    let patches = patches.take(PATCHES).map(|(patch, us)| (patch::with(kernel, patch), us));
+    let mut timed: Vec<(Form, f64)> = timed.chain(patches).collect();
     timed.sort_by(|a, b| a.1.total_cmp(&b.1));
     timed
 }
 
-/// The µs that a blocking of a kernel's product is predicted to take.
-pub fn time(kernel: &Kernel, blocking: &Blocking, target: &Target, sizes: &Bindings) -> Option<f64> {
+/// The µs that a kernel's product is predicted to take in its form, if that is one of tiles.
+pub fn time(kernel: &Kernel, target: &Target, sizes: &Bindings) -> Option<f64> {
     let product = kernel.product.as_deref()?;
-    Some(split::time(kernel, product, &extent(product, sizes)?, blocking, target))
+    match &kernel.schedule.form {
+        Form::Product { blocking, .. } => {
+            Some(split::time(kernel, product, &extent(product, sizes)?, blocking, target))
+        }
+        Form::Patch { patch, .. } => patch::time(kernel, product, patch, target, sizes),
+        _ => None,
+    }
 }
 
 fn with(kernel: &Kernel, product: &Product, extent: &Extent, blocking: Blocking) -> Form {

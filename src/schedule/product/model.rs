@@ -62,7 +62,7 @@ fn element(kernel: &Kernel) -> f64 {
 }
 
 /// Bytes that move for one element of the result: what is stored, and what is loaded for it alone.
-fn moved(kernel: &Kernel) -> f64 {
+pub fn moved(kernel: &Kernel) -> f64 {
     let width = |dtype: crate::dtype::DType| f64::from(dtype.bits()) / 8.0;
     let varies = |access: &crate::plan::Access| access.strides.iter().all(|stride| !stride.is(0));
     let loads: f64 = kernel.loads.iter().filter(|l| varies(&l.access)).map(|l| width(l.dtype)).sum();

@@ -3,10 +3,12 @@
 
 mod depthwise;
 mod factor;
+mod patch;
 mod wgmma;
 mod window;
 
 pub use depthwise::depthwise;
+pub use patch::patch;
 
 use super::lines::{self, Band};
 use super::{Filled, Parts};
@@ -16,7 +18,7 @@ use crate::emit::index::Indexer;
 use crate::emit::launch::Blocks;
 use crate::emit::params::Param;
 use crate::emit::{EmitError, names};
-use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Form, Product, layout};
+use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Product, layout};
 use factor::{Factor, Lines, Run, Strides, run_of};
 use window::Window;
 
@@ -163,7 +165,7 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     lead_with_accumulator(&mut lines, product, "sum[e]");
     lines.insert(&mut context);
     let (early, fixed) = match still {
-        true => ahead(parts, fixed),
+        true => ahead(parts, fixed, vector),
         false => (Vec::new(), fixed),
     };
     context.insert("early", &early);
@@ -235,7 +237,7 @@ fn sort_out(parts: &Parts, places: Vec<String>, prologue: &[String]) -> (Vec<Str
 
 /// Of the lines that depend on the column alone: those that go before the main loop, and the others. What is short is loaded there, the rest
 /// called into the nearest cache, so that the epilogue does not begin with waiting for it.
-fn ahead(parts: &Parts, fixed: Vec<String>) -> (Vec<String>, Vec<String>) {
+fn ahead(parts: &Parts, fixed: Vec<String>, vector: u32) -> (Vec<String>, Vec<String>) {
     const FEW_BYTES: u64 = 16;
     let kernel = parts.kernel;
     let (mut early, late): (Vec<String>, Vec<String>) =
@@ -245,7 +247,6 @@ fn ahead(parts: &Parts, fixed: Vec<String>) -> (Vec<String>, Vec<String>) {
         let still = access.strides[..outer].iter().zip(&kernel.domain).all(|(stride, size)| stride.is(0) || size.is(1));
         still && access.inner().is(1) && !access.is_uniform(&kernel.domain)
     };
-    let Form::Product { vector, .. } = kernel.schedule.form else { return (early, late) };
     let loads: Vec<usize> =
         (0..kernel.loads.len()).filter(|&i| parts.used(i) && of_column(&kernel.loads[i].access)).collect();
     let bytes: u64 = loads.iter().map(|&i| parts.load_bytes(i) * u64::from(vector)).sum();
