@@ -66,8 +66,7 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             return Err(EmitError::UnsupportedType { kernel: kernel.name.clone(), dtype });
         }
     }
-    let is_product =
-        matches!(kernel.schedule.form, Form::Product { .. } | Form::Patch { .. } | Form::Depthwise { .. });
+    let is_product = matches!(kernel.schedule.form, Form::Product { .. } | Form::Patch { .. } | Form::Depthwise { .. });
     if kernel.product.is_some() != is_product {
         let why = format!("{:?} is no form for it", kernel.schedule.form);
         return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });

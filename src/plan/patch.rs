@@ -95,7 +95,8 @@ impl PatchLayout {
         let powers = [patch.rows, patch.columns, patch.warps, fragments].iter().all(|n| n.is_power_of_two());
         let whole = powers && across > 0 && patch.warps <= 16 && (1..=64).contains(&patch.walk);
         let filters = matches!(patch.filters, 16 | 32 | 64);
-        if !whole || !filters || fragments * patch.filters / 8 > MOST_ACCUMULATORS || patch.rows * patch.columns > 4096 {
+        if !whole || !filters || fragments * patch.filters / 8 > MOST_ACCUMULATORS || patch.rows * patch.columns > 4096
+        {
             return None;
         }
 
@@ -300,7 +301,8 @@ mod tests {
     #[test]
     fn the_first_layer_reads_without_conflicts() {
         // Four reads a step, of one pass each.
-        for (dtype, channels, steps, passes) in [(DType::F16, 4, 9, 36), (DType::F16, 3, 9, 36), (DType::I8, 3, 5, 20)] {
+        for (dtype, channels, steps, passes) in [(DType::F16, 4, 9, 36), (DType::F16, 3, 9, 36), (DType::I8, 3, 5, 20)]
+        {
             let layout = PatchLayout::of(&product(dtype, channels, 6, 2, 2), &PATCH).unwrap();
             assert_eq!((layout.steps, layout.wavefronts()), (steps, passes), "{dtype} {layout:?}");
             // Two taps of halves are a row of a matrix; the next window of codes begins within one.
@@ -336,7 +338,9 @@ mod tests {
         ] {
             assert_eq!(PatchLayout::of(&first, &patch), None, "{patch:?}");
         }
-        for other in [product(DType::F16, 64, 3, 1, 1), product(DType::F16, 4, 1, 1, 0), product(DType::F32, 4, 3, 1, 1)] {
+        for other in
+            [product(DType::F16, 64, 3, 1, 1), product(DType::F16, 4, 1, 1, 0), product(DType::F32, 4, 3, 1, 1)]
+        {
             assert_eq!(PatchLayout::of(&other, &PATCH), None);
         }
     }

@@ -1,9 +1,7 @@
 //! Convolutions of few channels from a patch in shared memory, proved on the interpreter: every way to fill the patch, every tail of a tile,
 //! every padding; and their machine code.
 
-use crate::product::{
-    Convolution, TOOLCHAIN, bias_silu, columns, holds, proof_of, ptx, requantize, schedule, source,
-};
+use crate::product::{Convolution, TOOLCHAIN, bias_silu, columns, holds, proof_of, ptx, requantize, schedule, source};
 use pointweld::anchor::Conv;
 use pointweld::compile::sass::{Disassembler, Mix};
 use pointweld::compile::{Output, Request};

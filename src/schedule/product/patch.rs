@@ -139,8 +139,8 @@ pub fn time(kernel: &Kernel, product: &Product, patch: &Patch, target: &Target, 
     let vectors = elements / f64::from(patch.filters / 4) * VECTOR;
     let guards = if codes { elements * 6.0 } else { 0.0 };
     let threads = f64::from(target.rates.issue);
-    let issue = issue
-        + (32.0 * warps * (multiplications + of_patch + of_weights) + copied + vectors + guards) / threads;
+    let issue =
+        issue + (32.0 * warps * (multiplications + of_patch + of_weights) + copied + vectors + guards) / threads;
     let units = [tensor, shared, slow, fma, alu, issue];
     let most = units.into_iter().fold(0.0, f64::max);
     let tile = most + SHOWS * (tensor + shared + slow + issue - most).max(0.0);

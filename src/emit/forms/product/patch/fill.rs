@@ -1,8 +1,8 @@
 //! How the patch and the weights get into shared memory.
 
+use crate::dtype::DType;
 use crate::emit::index::Indexer;
 use crate::emit::params::{Param, ParamValue};
-use crate::dtype::DType;
 use crate::plan::{Fill, Patch, PatchLayout};
 use crate::scalar::{Number, Scalar};
 
@@ -160,18 +160,19 @@ impl Filler<'_> {
         let per = wide / 2;
         let filter = match per {
             1 => "n0 + r".to_owned(),
-            _ => format!(
-                "n0 + r / {}u * {}u + r % 8u / 2u * {wide}u + r / 8u % {per}u * 2u + r % 2u",
-                8 * per,
-                4 * wide
-            ),
+            _ => {
+                format!("n0 + r / {}u * {}u + r % 8u / 2u * {wide}u + r / 8u % {per}u * 2u + r % 2u", 8 * per, 4 * wide)
+            }
         };
         let of_row = place.steps * 8;
         let mut lines = vec![
             "#pragma unroll 4".to_owned(),
             format!("for (u32 i = threadIdx.x; i < {}u; i += {}u) {{", patch.filters * of_row, self.threads()),
             format!("const u32 r = i / {of_row}u, q = i % {of_row}u;"),
-            format!("const u32 to = shared + r * {}u + q / 8u * 32u + q % 4u * 8u + q / 4u % 2u * 4u;", place.weight_pitch),
+            format!(
+                "const u32 to = shared + r * {}u + q / 8u * 32u + q % 4u * 8u + q / 4u % 2u * 4u;",
+                place.weight_pitch
+            ),
             format!("const idx filter = {filter};"),
             format!("const bool inside = filter < columns && q < {}u;", place.words()),
             format!("const auto* const p = b + (off)filter * {terms};"),
@@ -209,7 +210,8 @@ fn through_registers(passes: u32, guard: &str, words: u32, load: Vec<String>, pu
         lines.push("}".to_owned());
         lines
     };
-    let mut lines = vec!["#pragma unroll 1".to_owned(), format!("for (int first = 0; first < {passes}; first += {some}) {{")];
+    let mut lines =
+        vec!["#pragma unroll 1".to_owned(), format!("for (int first = 0; first < {passes}; first += {some}) {{")];
     lines.push(format!("Words<{words}> held[{some}];"));
     lines.extend(each(load));
     lines.extend(each(vec![put]));

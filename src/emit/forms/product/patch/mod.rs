@@ -56,7 +56,10 @@ pub fn patch(parts: &Parts, patch: &Patch, vector: u32) -> Result<Filled, EmitEr
     indexer.param(Param::size("columns".into(), filters, width));
     indexer.param(Param::stride("pitch".into(), pitch, width));
     setup.push("const idx image = by_y;".to_owned());
-    setup.push(format!("const idx n0 = at_n * {}u, x_first = at_x * {}u, y_first = at_y * {walked}u;", patch.filters, patch.columns));
+    setup.push(format!(
+        "const idx n0 = at_n * {}u, x_first = at_x * {}u, y_first = at_y * {walked}u;",
+        patch.filters, patch.columns
+    ));
     setup.push(format!(
         "const u32 tiles = min({}u, (u32)((out0 - y_first + {}u) / {}u));",
         patch.walk,
