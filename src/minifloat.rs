@@ -133,8 +133,14 @@ pub fn encode(dtype: DType, x: f64, overflow: Overflow) -> u64 {
     match dtype {
         DType::F64 => x.to_bits(),
         DType::F32 if overflow == Overflow::Infinity => u64::from((x as f32).to_bits()),
-        DType::F16 if overflow == Overflow::Infinity => u64::from(half::f16::from_f64(odd(x)).to_bits()),
-        DType::BF16 if overflow == Overflow::Infinity => u64::from(half::bf16::from_f64(odd(x)).to_bits()),
+        DType::F16 if overflow == Overflow::Infinity => u64::from(match narrow(x) {
+            Some(x) => half::f16::from_f32(x),
+            None => half::f16::from_f64(odd(x)),
+        }.to_bits()),
+        DType::BF16 if overflow == Overflow::Infinity => u64::from(match narrow(x) {
+            Some(x) => half::bf16::from_f32(x),
+            None => half::bf16::from_f64(odd(x)),
+        }.to_bits()),
         DType::F8E8M0 => encode_e8m0(x, overflow),
         _ => format(dtype).map_or(0, |f| f.encode(x, overflow)),
     }
@@ -146,6 +152,11 @@ fn odd(x: f64) -> f64 {
     const LOW: u64 = u32::MAX as u64;
     let bits = x.to_bits();
     f64::from_bits((bits & !LOW) | (u64::from(bits & LOW != 0) << 32))
+}
+
+/// x as f32 if it is one, as the weights of models are: the processor rounds those, many times faster.
+fn narrow(x: f64) -> Option<f32> {
+    (f64::from(x as f32) == x).then_some(x as f32)
 }
 
 /// The value of a code of a float format; integer types give NaN.

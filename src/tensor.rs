@@ -173,12 +173,21 @@ impl Tensor {
 
     /// The elements as f64, row-major; 64-bit integers beyond 2⁵³ are rounded.
     pub fn to_f64(&self) -> Vec<f64> {
+        // One look at the type for all elements: weights have millions.
         match self.dtype {
-            DType::F32 => {
-                self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect()
-            }
+            DType::F64 => self.decode(f64::from_le_bytes),
+            DType::F32 => self.decode(|b| f32::from_le_bytes(b).into()),
+            DType::F16 => self.decode(|b| half::f16::from_le_bytes(b).to_f64()),
+            DType::BF16 => self.decode(|b| half::bf16::from_le_bytes(b).to_f64()),
+            DType::I32 => self.decode(|b| i32::from_le_bytes(b).into()),
+            DType::I8 => self.decode(|b| i8::from_le_bytes(b).into()),
+            DType::U8 => self.decode(|[b]| b.into()),
             _ => self.numbers().map(Number::as_f64).collect(),
         }
+    }
+
+    fn decode<const W: usize>(&self, decode: impl Fn([u8; W]) -> f64) -> Vec<f64> {
+        self.bytes.as_chunks::<W>().0.iter().map(|b| decode(*b)).collect()
     }
 
     /// The elements as values of Rust, if `T` is their type.
@@ -220,6 +229,18 @@ mod tests {
         let t = Tensor::from_numbers(DType::I4, &[3], [-8, 7, -1].map(Number::Int)).unwrap();
         assert_eq!(t.bytes().as_ref(), [0x78, 0x0f]);
         assert_eq!(t.to_f64(), [-8.0, 7.0, -1.0]);
+    }
+
+    #[test]
+    fn all_at_once_is_each_in_turn() {
+        for dtype in DType::ALL {
+            let codes = (0u32..40).map(|i| Scalar::from_bits(dtype, (u64::from(i) << 58) | u64::from(i * 0x9e37_79b1)));
+            let t = Tensor::from_numbers(dtype, &[40], codes.map(Scalar::number)).unwrap();
+            for (i, x) in t.to_f64().into_iter().enumerate() {
+                let one = t.at(i).as_f64();
+                assert!(x.to_bits() == one.to_bits() || x.is_nan() && one.is_nan(), "{dtype} {i}: {x} {one}");
+            }
+        }
     }
 
     #[test]

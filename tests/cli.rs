@@ -54,7 +54,8 @@ fn emit_compiles_for_several_architectures_and_the_cache_remembers() {
 
     let stats = pointweld(&["--json", "cache"], cache.path());
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
-    assert_eq!(stats["entries"], 3);
+    // Machine code and its PTX are one entry.
+    assert_eq!(stats["entries"], 2);
     let cleared = pointweld(&["cache", "--clear"], cache.path());
     assert!(text(&cleared.stdout).contains("removed"), "{}", text(&cleared.stdout));
 }
@@ -113,6 +114,36 @@ fn failures_have_their_exit_codes_and_say_what_is_wrong() {
     case(&["--json", "explain", "no/such/model.onnx"], 3, "{\n  \"error\"");
     case(&["explain", "Cargo.toml"], 3, "Cargo.toml");
     case(&["ops", "nosuchop"], 3, "nosuchop");
+    let file = cache.path().join("file");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    case(&["emit", "--expr", SILU, "-o", file], 4, file);
+    let model = cache.path().join("relu.onnx");
+    fs::write(&model, RELU).unwrap();
+    case(&["run", model.to_str().unwrap(), "--random", "1", "-o", file], 4, file);
+}
+
+/// An ONNX model of one node, y = Relu(x), with x of four f32: the wire format written out.
+const RELU: &[u8] = b"\x08\x08\x3a\x33\
+    \x0a\x0c\x0a\x01x\x12\x01y\x22\x04Relu\
+    \x12\x01g\
+    \x5a\x0f\x0a\x01x\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x04\
+    \x62\x0f\x0a\x01y\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x04\
+    \x42\x02\x10\x0d";
+
+#[test]
+fn what_limits_a_kernel_is_said_where_it_is_asked_for() {
+    let (cache, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut args = vec!["--json", "emit", "--expr", SILU, "--arch", "sm_90", "-o", out.path().to_str().unwrap()];
+    for asked in [false, true] {
+        if asked {
+            args.push("--estimate");
+        }
+        let run = pointweld(&args, cache.path());
+        assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert_eq!(summary["programs"][0]["estimate"]["bound"], if asked { "memory".into() } else { serde_json::Value::Null });
+    }
 }
 
 #[test]

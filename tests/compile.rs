@@ -100,6 +100,22 @@ fn ptx_is_text_for_the_architecture() {
 }
 
 #[test]
+fn machine_code_comes_with_the_ptx_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let toolchain = toolchain(Cache::at(folder.path()));
+    let source = silu(0);
+    for arch in [Arch::SM_80, Arch::SM_90] {
+        let cubin = Request { arch, ..request(&source) };
+        let alone = nvrtc().compile(&Request { output: Output::Ptx, ..cubin }).unwrap();
+        let [fresh, cached] = [(); 2].map(|()| toolchain.compile(&cubin).unwrap());
+        assert!(!fresh.from_cache && cached.from_cache);
+        assert_eq!(fresh.ptx, alone.bytes, "{arch}");
+        assert_eq!((&cached.bytes, &cached.ptx), (&fresh.bytes, &fresh.ptx));
+        assert!(alone.ptx.is_empty());
+    }
+}
+
+#[test]
 fn options_reach_nvrtc() {
     let nvrtc = nvrtc();
     let source = "extern \"C\" __global__ void silu(float* x) { x[0] = expf(x[0]) / x[1] + WORD; }";

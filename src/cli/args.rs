@@ -189,6 +189,9 @@ pub struct CompileArgs {
     /// Threads to compile on (0: one a core)
     #[arg(short, long, default_value_t = 0)]
     pub jobs: usize,
+    /// Say what limits each kernel by the instructions of its machine code; needs nvdisasm, which takes half a second a kernel
+    #[arg(long)]
+    pub estimate: bool,
 }
 
 #[derive(Debug, Args)]
@@ -239,6 +242,9 @@ pub struct EmitArgs {
     /// Write to this folder instead of printing
     #[arg(short, long)]
     pub out: Option<PathBuf>,
+    /// Say what limits each kernel by the instructions of its machine code; needs nvdisasm, which takes half a second a kernel
+    #[arg(long)]
+    pub estimate: bool,
 }
 
 #[derive(Debug, Args)]

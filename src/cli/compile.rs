@@ -7,6 +7,7 @@ use crate::compile::sass::Disassembler;
 use crate::compiler::{Compiled, Compiler, Estimate, Planned};
 use crate::report;
 use crate::target::Arch;
+use rayon::prelude::*;
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -25,7 +26,10 @@ pub fn run(args: &CompileArgs, json: bool) -> Result<(), Failure> {
     let planning_ms = start.elapsed().as_secs_f64() * 1e3;
     let compiled = compile(&compiler, planned)?;
     compiled.write(&args.out).map_err(source::failure)?;
-    let summary = Summary::new(&compiled, &args.out, planning_ms, start.elapsed().as_secs_f64() * 1e3);
+    let mut summary = Summary::new(&compiled, &args.out, planning_ms, start.elapsed().as_secs_f64() * 1e3);
+    if args.estimate {
+        summary.estimate(&compiled)?;
+    }
     if json {
         output::json(&serde_json::json!({ "compiled": summary, "explanation": explanation }))?;
     } else {
@@ -89,17 +93,17 @@ struct Row {
     spill_bytes: Option<u32>,
     micros: u64,
     from_cache: bool,
-    /// Where nvdisasm is at hand.
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<Estimate>,
 }
 
 impl Summary {
     pub fn new(compiled: &Compiled, folder: &Path, planning_ms: f64, total_ms: f64) -> Summary {
         let mut programs = Vec::new();
-        let disassembler = Disassembler::find().ok();
-        let estimate = |program: usize, arch: Arch| compiled.estimate(disassembler.as_ref()?, program, arch).ok()?;
         for (i, program) in compiled.programs.iter().enumerate() {
-            let used_by = compiled.program_of.iter().filter(|of| **of == i).count();
+            let users = compiled.program_of.iter().chain(&compiled.program_of_stage);
+            let used_by = users.filter(|of| **of == i).count();
             programs.extend(program.builds.iter().map(|(arch, build)| Row {
                 entry: program.source.entry.clone(),
                 used_by,
@@ -109,7 +113,7 @@ impl Summary {
                 spill_bytes: build.resources.as_ref().map(|r| r.spill_stores + r.spill_loads),
                 micros: build.micros,
                 from_cache: build.from_cache,
-                estimate: estimate(i, *arch),
+                estimate: None,
             }));
         }
         let fresh = programs.iter().filter(|row| !row.from_cache);
@@ -125,24 +129,43 @@ impl Summary {
         }
     }
 
+    /// Adds what limits each kernel. nvdisasm takes half a second a build, however small: longer than NVRTC took to make it.
+    pub fn estimate(&mut self, compiled: &Compiled) -> Result<(), Failure> {
+        let disassembler = Disassembler::find().map_err(Failure::machine)?;
+        let builds = compiled.programs.iter().enumerate().flat_map(|(i, p)| p.builds.keys().map(move |arch| (i, *arch)));
+        let builds: Vec<(usize, Arch)> = builds.collect();
+        let estimates: Result<Vec<_>, _> =
+            builds.into_par_iter().map(|(program, arch)| compiled.estimate(&disassembler, program, arch)).collect();
+        for (row, estimate) in self.programs.iter_mut().zip(estimates.map_err(Failure::machine)?) {
+            row.estimate = estimate;
+        }
+        Ok(())
+    }
+
     pub fn print(&self, out: &mut impl Write) -> Result<(), Failure> {
-        writeln!(out, "{}", bold("registers shared spills    ms instr/elem  limit  kernel"))?;
+        let estimated = self.programs.iter().any(|row| row.estimate.is_some());
+        let more = if estimated { " instr/elem  limit" } else { "" };
+        writeln!(out, "{}", bold(format_args!("registers shared spills    ms{more}  kernel")))?;
         for row in &self.programs {
             let number = |n: Option<u32>| n.map_or("?".to_string(), |n| n.to_string());
             let time = if row.from_cache { "cache".into() } else { format!("{:.1}", row.micros as f64 / 1e3) };
-            let (instructions, bound) = match &row.estimate {
-                Some(estimate) => (format!("{:.1}", estimate.per_element.issue), estimate.bound),
-                None => ("?".into(), "?"),
+            let estimate = match &row.estimate {
+                Some(estimate) => format!(" {:>10.1} {:>6}", estimate.per_element.issue, estimate.bound),
+                None if estimated => format!(" {:>10} {:>6}", "", ""),
+                None => String::new(),
             };
             writeln!(
                 out,
-                "{:>9} {:>6} {:>6} {time:>5} {instructions:>10} {bound:>6}  {} {} ({} groups)",
+                "{:>9} {:>6} {:>6} {time:>5}{estimate}  {} {} ({})",
                 number(row.registers),
                 number(row.shared_bytes),
                 number(row.spill_bytes),
                 row.arch,
                 row.entry,
-                row.used_by
+                match row.used_by {
+                    1 => "used once".to_string(),
+                    n => format!("used {n} times"),
+                }
             )?;
         }
         writeln!(

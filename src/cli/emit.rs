@@ -34,7 +34,10 @@ pub fn run(args: &EmitArgs, json: bool) -> Result<(), Failure> {
     let compiled = compile::compile(&compiler, planned)?;
     let folder = args.out.as_deref().unwrap_or(Path::new("out"));
     compiled.write(folder).map_err(source::failure)?;
-    let summary = compile::Summary::new(&compiled, folder, planning_ms, start.elapsed().as_secs_f64() * 1e3);
+    let mut summary = compile::Summary::new(&compiled, folder, planning_ms, start.elapsed().as_secs_f64() * 1e3);
+    if args.estimate {
+        summary.estimate(&compiled)?;
+    }
     if json {
         output::json(&summary)?
     } else {

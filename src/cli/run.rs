@@ -47,7 +47,7 @@ fn on_this_machine(graph: &Graph, inputs: &[(String, Tensor)]) -> Result<Vec<(St
 
 fn on_device(graph: &Graph, args: &RunArgs, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
     let device = crate::runtime::Device::open(0).map_err(Failure::machine)?;
-    let compiler = source::compiler(&args.model.fusion)?.arch(device.arch()).dependent_launch(true).ptx(false);
+    let compiler = source::compiler(&args.model.fusion)?.arch(device.arch()).dependent_launch(true);
     let planned = source::plan(&compiler, graph, &args.model.fusion)?;
     let compiled = super::compile::compile(&compiler, planned)?;
     compiled.run_on(&device, inputs).map_err(Failure::machine)
@@ -120,7 +120,8 @@ fn random_tensor(random: &mut fastrand::Rng, dtype: DType, sizes: &[usize]) -> R
 }
 
 fn write(outputs: &[(String, Tensor)], folder: &Path, json: bool) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Failure::Machine(format!("the folder {} can't be made: {e}", folder.display())))?;
     let mut written: Vec<(&str, PathBuf, &Tensor)> = Vec::new();
     for (i, (name, tensor)) in outputs.iter().enumerate() {
         let safe: String = name

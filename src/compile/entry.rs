@@ -1,14 +1,15 @@
 //! One entry of the disk cache as bytes: what is written is what is checked when it is read.
 //!
 //! The layout is a mark with the format's version, the BLAKE3 hash of all that follows, the length of a JSON header in 4
-//! little-endian bytes, the header, and the machine code or PTX. No byte can change without the hash noticing.
+//! little-endian bytes, the header, the machine code (or PTX, if that alone was asked for), and the PTX that machine code was made
+//! of. No byte can change without the hash noticing.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Compiled, Resources, Version};
 
 /// The mark of an entry. A change of the layout or of the header's meaning raises the digit, and old entries are compiled anew.
-pub(super) const MARK: &[u8; 8] = b"pointw1\n";
+pub(super) const MARK: &[u8; 8] = b"pointw2\n";
 const HASH: usize = blake3::OUT_LEN;
 const START: usize = MARK.len() + HASH;
 
@@ -18,24 +19,26 @@ struct Header {
     nvrtc: Version,
     resources: Option<Resources>,
     log: String,
+    /// How many of the bytes at the end are the PTX that the machine code before them was made of.
+    ptx: usize,
 }
 
 /// The entry's file content.
 pub(super) fn encode(compiled: &Compiled) -> Vec<u8> {
-    let header = Header { nvrtc: compiled.nvrtc, resources: compiled.resources, log: compiled.log.clone() };
+    let Compiled { nvrtc, resources, .. } = *compiled;
+    let header = Header { nvrtc, resources, log: compiled.log.clone(), ptx: compiled.ptx.len() };
     // Numbers and texts always serialise; an empty header would be refused when read, and the kernel compiled again.
     let header = serde_json::to_vec(&header).unwrap_or_default();
     let length = u32::try_from(header.len()).unwrap_or(0).to_le_bytes();
     let mut hasher = blake3::Hasher::new();
-    for part in [&length[..], &header, &compiled.bytes] {
+    let parts = [&length[..], &header, &compiled.bytes, &compiled.ptx];
+    for part in parts {
         hasher.update(part);
     }
-    let mut file = Vec::with_capacity(START + 4 + header.len() + compiled.bytes.len());
+    let mut file = Vec::with_capacity(START + parts.iter().map(|part| part.len()).sum::<usize>());
     file.extend_from_slice(MARK);
     file.extend_from_slice(hasher.finalize().as_bytes());
-    file.extend_from_slice(&length);
-    file.extend_from_slice(&header);
-    file.extend_from_slice(&compiled.bytes);
+    parts.iter().for_each(|part| file.extend_from_slice(part));
     file
 }
 
@@ -53,8 +56,11 @@ pub(super) fn decode(file: &[u8]) -> Result<Compiled, &'static str> {
     let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let (header, bytes) = rest.split_at_checked(length).ok_or("it is truncated")?;
     let header: Header = serde_json::from_slice(header).map_err(|_| "its header is malformed")?;
+    let code = bytes.len().checked_sub(header.ptx).ok_or("its header is malformed")?;
+    let (bytes, ptx) = bytes.split_at(code);
     Ok(Compiled {
         bytes: bytes.to_vec(),
+        ptx: ptx.to_vec(),
         resources: header.resources,
         log: header.log,
         nvrtc: header.nvrtc,
@@ -69,9 +75,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn compiled(bytes: Vec<u8>, log: String, registers: Option<u32>) -> Compiled {
+    fn compiled(bytes: Vec<u8>, ptx: Vec<u8>, log: String, registers: Option<u32>) -> Compiled {
         Compiled {
             bytes,
+            ptx,
             resources: registers.map(|registers| Resources { registers, ..Resources::default() }),
             log,
             nvrtc: Version { major: 13, minor: 5 },
@@ -85,10 +92,11 @@ mod tests {
         #[test]
         fn an_entry_is_read_back(
             bytes in prop::collection::vec(any::<u8>(), 0..300),
+            ptx in prop::collection::vec(any::<u8>(), 0..300),
             log in ".*",
             registers in any::<Option<u32>>(),
         ) {
-            let compiled = compiled(bytes, log, registers);
+            let compiled = compiled(bytes, ptx, log, registers);
             prop_assert_eq!(decode(&encode(&compiled)), Ok(compiled));
         }
 
@@ -99,7 +107,7 @@ mod tests {
             flip in 1u8..,
             cut in any::<prop::sample::Index>(),
         ) {
-            let good = encode(&compiled(bytes, "w".to_owned(), Some(32)));
+            let good = encode(&compiled(bytes, b"ptx".to_vec(), "w".to_owned(), Some(32)));
             let mut flipped = good.clone();
             flipped[at.index(good.len())] ^= flip;
             prop_assert!(decode(&flipped).is_err());

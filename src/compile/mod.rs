@@ -30,7 +30,7 @@ use crate::target::Arch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// Machine code for one architecture: an ELF image that a driver loads as it is.
+    /// Machine code for one architecture: an ELF image that a driver loads as it is. The PTX that it was made of comes with it.
     Cubin,
     /// PTX text, which a driver compiles when it loads it, and which runs on the CPU without one.
     Ptx,
@@ -65,6 +65,9 @@ impl Request<'_> {
 pub struct Compiled {
     /// An ELF image for [`Output::Cubin`], text without a terminating zero for [`Output::Ptx`].
     pub bytes: Vec<u8>,
+    /// The PTX that machine code was assembled from, the same text that [`Output::Ptx`] gives for the architecture; empty where `bytes` is
+    /// the PTX.
+    pub ptx: Vec<u8>,
     /// What the kernel takes of an SM; `None` for PTX, which is not allocated to registers yet.
     pub resources: Option<Resources>,
     /// The compiler's warnings; empty when it had none.

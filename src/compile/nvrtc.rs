@@ -108,12 +108,13 @@ impl Nvrtc {
                 log,
             });
         }
-        let (bytes, resources) = match request.output {
-            Output::Cubin => (program.cubin()?, resources_of(&log, request.kernel)),
-            Output::Ptx => (program.ptx()?, None),
+        let (bytes, ptx, resources) = match request.output {
+            Output::Cubin => (program.cubin()?, program.ptx()?, resources_of(&log, request.kernel)),
+            Output::Ptx => (program.ptx()?, Vec::new(), None),
         };
         Ok(Compiled {
             bytes,
+            ptx,
             resources,
             log: warnings_of(&log),
             nvrtc: self.version,

@@ -4,8 +4,9 @@ use super::Compiler;
 use crate::emit::{self, EmitError, KernelSource};
 use crate::fuse;
 use crate::lock::{self, Choice, Key};
-use crate::plan::{Kernel, Plan, Step, Verdict};
+use crate::plan::{Kernel, Plan, Schedule, Step, Verdict};
 use crate::schedule;
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -27,9 +28,15 @@ impl Locked {
     pub(super) fn schedule(plan: &mut Plan, compiler: &Compiler) -> Locked {
         let (target, options) = (compiler.target(), &compiler.schedule);
         let mut locked = Locked::default();
-        for step in &mut plan.steps {
-            let Step::Kernel(kernel) = step else { continue };
-            kernel.schedule = schedule::choose(kernel, &target, options);
+        let kernels: Vec<&Kernel> = plan.kernels().collect();
+        let choose = |kernel: &&Kernel| schedule::choose(kernel, &target, options);
+        let schedules: Vec<Schedule> = kernels.par_iter().map(choose).collect();
+        let kernels = plan.steps.iter_mut().filter_map(|step| match step {
+            Step::Kernel(kernel) => Some(kernel),
+            _ => None,
+        });
+        for (kernel, schedule) in kernels.zip(schedules) {
+            kernel.schedule = schedule;
             if compiler.lock.entries.is_empty() {
                 continue;
             }
@@ -72,9 +79,23 @@ impl Locked {
         self.stale.extend(lock.unknown.iter().cloned());
     }
 
-    /// A kernel's text; where none can be written for the lock's choice, that of the compiler's own.
-    pub(super) fn emit(&mut self, kernel: &mut Kernel, compiler: &Compiler) -> Result<KernelSource, EmitError> {
-        let found = emit::emit(kernel, &compiler.emit);
+    /// The text of each kernel of a plan, in order; where none can be written for the lock's choice, that of the compiler's own.
+    pub(super) fn emit(&mut self, plan: &mut Plan, compiler: &Compiler) -> Vec<Result<KernelSource, EmitError>> {
+        let kernels: Vec<&Kernel> = plan.kernels().collect();
+        let found: Vec<_> = kernels.par_iter().map(|kernel| emit::emit(kernel, &compiler.emit)).collect();
+        let kernels = plan.steps.iter_mut().filter_map(|step| match step {
+            Step::Kernel(kernel) => Some(kernel),
+            _ => None,
+        });
+        kernels.zip(found).map(|(kernel, found)| self.or_own(kernel, found, compiler)).collect()
+    }
+
+    fn or_own(
+        &mut self,
+        kernel: &mut Kernel,
+        found: Result<KernelSource, EmitError>,
+        compiler: &Compiler,
+    ) -> Result<KernelSource, EmitError> {
         let Some(at) = self.used.iter().position(|name| *name == kernel.name) else { return found };
         found.or_else(|error| {
             self.used.remove(at);

@@ -32,7 +32,7 @@ use crate::fuse;
 use crate::graph::Graph;
 use crate::lock::Lock;
 use crate::passes;
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::schedule;
 use crate::target::{Arch, Target};
 
@@ -47,7 +47,6 @@ pub struct Compiler {
     lock: Lock,
     weld_by_prediction: bool,
     cached: bool,
-    ptx: bool,
     jobs: usize,
 }
 
@@ -85,7 +84,6 @@ impl Compiler {
             lock: Lock::default(),
             weld_by_prediction: true,
             cached: true,
-            ptx: true,
             jobs: 0,
         }
     }
@@ -179,12 +177,6 @@ impl Compiler {
         self
     }
 
-    /// Whether to compile to PTX as well, besides machine code: not needed to run on the architectures compiled for.
-    pub fn ptx(mut self, ptx: bool) -> Compiler {
-        self.ptx = ptx;
-        self
-    }
-
     /// Threads to compile on; 0 means one a core.
     pub fn jobs(mut self, jobs: usize) -> Compiler {
         self.jobs = jobs;
@@ -252,9 +244,9 @@ impl Compiler {
             }
             locked.seal(&plan, &fusion, self);
             let (mut sources, mut failed) = (Vec::new(), Vec::new());
-            for step in &mut plan.steps {
-                let Step::Kernel(kernel) = step else { continue };
-                match locked.emit(kernel, self) {
+            let texts = locked.emit(&mut plan, self);
+            for (kernel, text) in plan.kernels().zip(texts) {
+                match text {
                     Ok(source) => sources.push(source),
                     // No template for this product with this epilogue: its group is split, and at the end left to others. Each split
                     // cuts an edge or leaves a node that was not before, so this ends.

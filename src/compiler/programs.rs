@@ -7,6 +7,7 @@ use crate::fuse;
 use crate::graph::NodeId;
 use crate::target::Arch;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A compiled model.
@@ -106,23 +107,29 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
         .collect();
 
     let oldest = compiler.archs().iter().min().copied().unwrap_or(Arch::SM_90);
-    let mut wanted: Vec<(usize, Arch, Output)> = Vec::new();
-    for i in 0..programs.len() {
-        wanted.extend(compiler.archs().iter().map(|arch| (i, *arch, Output::Cubin)));
-        wanted.extend(compiler.ptx.then_some((i, oldest, Output::Ptx)));
-    }
+    let archs = compiler.archs();
+    let mut wanted: Vec<(usize, Arch)> = (0..programs.len()).flat_map(|i| archs.iter().map(move |a| (i, *a))).collect();
+    // The longest first, so that no thread is left alone with one at the end: NVRTC's time grows with the text.
+    wanted.sort_by_key(|(i, _)| Reverse(programs[*i].source.text.len()));
     let requests: Vec<Request> = wanted
         .iter()
-        .map(|&(i, arch, output)| {
+        .map(|&(i, arch)| {
             let source = &programs[i].source;
-            Request { source: &source.text, kernel: &source.entry, arch, output, options: &[] }
+            Request { source: &source.text, kernel: &source.entry, arch, output: Output::Cubin, options: &[] }
         })
         .collect();
     let results = toolchain.compile_all(&requests, compiler.jobs, progress);
     let (mut failures, mut warnings, mut refused) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for ((i, arch, output), result) in wanted.into_iter().zip(results) {
+    for ((i, arch), result) in wanted.into_iter().zip(results) {
         match result {
-            Ok(object) => keep(&mut programs[i], arch, output, object, &mut warnings),
+            Ok(object) => {
+                warnings.extend(object.warnings.iter().map(ToString::to_string));
+                let Object { bytes: cubin, ptx, resources, from_cache, micros, .. } = object;
+                programs[i].builds.insert(arch, Build { cubin, resources, from_cache, micros });
+                if arch == oldest {
+                    programs[i].ptx = Some(ptx);
+                }
+            }
             Err(error) => {
                 let failure = format!("{}: {error}", programs[i].source.entry);
                 refused.entry(i).or_insert_with(|| failure.clone());
@@ -133,15 +140,6 @@ fn build(compiler: &Compiler, toolchain: &Toolchain, planned: Planned, progress:
     warnings.sort();
     warnings.dedup();
     Compiled { planned, programs, program_of, program_of_stage, failures, warnings, refused, cached: compiler.cached }
-}
-
-fn keep(program: &mut Program, arch: Arch, output: Output, object: Object, warnings: &mut Vec<String>) {
-    warnings.extend(object.warnings.iter().map(ToString::to_string));
-    let Object { bytes, resources, from_cache, micros, .. } = object;
-    match output {
-        Output::Cubin => drop(program.builds.insert(arch, Build { cubin: bytes, resources, from_cache, micros })),
-        Output::Ptx => program.ptx = Some(bytes),
-    }
 }
 
 impl Compiled {

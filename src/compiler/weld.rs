@@ -9,6 +9,7 @@ use crate::graph::{Graph, Kind, NodeId};
 use crate::lock::{self, Choice};
 use crate::plan::{Access, Arg, BufferId, Costs, Kernel, Load, Plan, Reason, Stmt, Store, Verdict, layout};
 use crate::schedule;
+use rayon::prelude::*;
 
 /// The share of the welded time that keeping apart may take: what the model says of epilogues is off by as much (benches/NOTES.md).
 const WORTH: f64 = 0.75;
@@ -17,16 +18,22 @@ const WORTH: f64 = 0.75;
 pub(super) fn decide(graph: &Graph, plan: &mut Plan, compiler: &Compiler, fusion: &fuse::Options) -> Vec<Apart> {
     let mut cuts = Vec::new();
     let mut costs: Vec<(String, NodeId, Costs)> = Vec::new();
-    for kernel in plan.kernels() {
+    let (target, options) = (compiler.target(), compiler.schedule_options());
+    let time = |kernel: &Kernel| {
+        let schedule = schedule::choose(kernel, &target, options);
+        schedule::predict(&Kernel { schedule, ..kernel.clone() }, &target, &options.sizes)
+    };
+    // Each kernel that may be taken apart, with its edges and both times.
+    let both = |kernel: &&Kernel| {
         let edges: Vec<(NodeId, NodeId)> = edges(graph, plan, kernel);
-        let (Some(&(product, _)), Some((alone, rest))) = (edges.first(), without_product(kernel)) else { continue };
-        let (target, options) = (compiler.target(), compiler.schedule_options());
-        let time = |kernel: &Kernel| {
-            let schedule = schedule::choose(kernel, &target, options);
-            schedule::predict(&Kernel { schedule, ..kernel.clone() }, &target, &options.sizes)
-        };
+        let (Some(&(product, _)), Some((alone, rest))) = (edges.first(), without_product(kernel)) else { return None };
         let welded = schedule::predict(kernel, &target, &options.sizes);
-        let both = Costs { fused_ns: 1e3 * welded, cut_ns: 1e3 * (time(&alone) + time(&rest)) };
+        Some((product, edges, Costs { fused_ns: 1e3 * welded, cut_ns: 1e3 * (time(&alone) + time(&rest)) }))
+    };
+    let kernels: Vec<&Kernel> = plan.kernels().collect();
+    let timed: Vec<_> = kernels.par_iter().map(both).collect();
+    for (kernel, timed) in kernels.into_iter().zip(timed) {
+        let Some((product, edges, both)) = timed else { continue };
         let entry = compiler.lock.entries.get(&lock::key(kernel, target.arch, &options.sizes));
         let (apart, both) = match entry.map(|entry| &entry.choice) {
             Some(Choice::Apart) => {

@@ -96,6 +96,10 @@ impl ExternalFiles {
         if !target.starts_with(real(folder)?) && !target.starts_with(store) {
             return Err(fail(format!("{} leads outside the model's folder through a link", quoted(location))));
         }
+        // Opening a pipe would wait for whoever writes into it.
+        if !target.is_file() {
+            return Err(fail(format!("{} is no regular file", quoted(location))));
+        }
         Ok(target)
     }
 }
@@ -151,6 +155,18 @@ mod tests {
             assert!(error.to_string().contains("through a link"), "{error}");
         }
         assert!(ExternalFiles::none().bytes(&tensor(&[("location", "w.bin")])).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let (root, files) = folder_with_weights();
+        let pipe = root.path().join("model/pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        for location in ["pipe", "."] {
+            let error = files.bytes(&tensor(&[("location", location)])).expect_err("no file");
+            assert!(error.to_string().contains("is no regular file"), "{location}: {error}");
+        }
     }
 
     /// Model hubs store `models/x/model.onnx` and `model.onnx_data` as links into one folder of blobs.

@@ -25,7 +25,11 @@ pub static COMPOSED: &[Composed] = &[
     of_onnx(&[onnx("Dropout", 7)], "identity, in inference; its mask is a constant"),
     of_onnx(&[microsoft("FastGelu")], "add the bias, gelu_tanh"),
     of_onnx(&[microsoft("BiasGelu")], "add the bias, gelu"),
-    of_onnx(&[onnx("BitCast", 26)], "left opaque: rows compute with numbers, which have no bits to reinterpret"),
+    of_onnx(
+        &[onnx("BitCast", 26)],
+        "between integers: cast, which wraps. Of or to floats: a copy of the stored bits in a kernel of its own, no row, because \
+         a value does not say which of its many bit patterns a NaN has",
+    ),
     Composed { onnx: &[], elsewhere: &["TensorRT Scale"], formula: "mul by the scale, add the shift, pow" },
     Composed {
         onnx: &[],

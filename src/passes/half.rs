@@ -14,12 +14,11 @@
 use super::{Pass, PassError, Work};
 use crate::anchor::{self, Anchor};
 use crate::dtype::DType;
-use crate::graph::{Graph, Kind, Node, NodeId, Type, Value};
+use crate::graph::{Graph, Kind, NodeId, Type, Value};
 use crate::op::{self, Op};
-use crate::reference::{self, run_node};
-use crate::scalar::Number;
 use crate::structural::{Reduction, Structural};
-use crate::tensor::Tensor;
+use crate::tensor::{Element, Tensor};
+use half::{bf16, f16};
 use std::collections::BTreeSet;
 
 pub(super) const PASS: Pass = Pass { name: "half", about: "compute float models in half precision", run };
@@ -124,12 +123,26 @@ fn float_operands(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
     (all_f32 && !operands.iter().all(|v| graph.constant(*v).is_some())).then_some(slots)
 }
 
+/// A constant of f32 in f16 or bf16, if none of its finite values becomes infinite. Not by the op's meaning, which f64 has, because weights are
+/// what planning takes longest over; the rounding is the same.
 fn cast_constant(tensor: &Tensor, to: DType) -> Option<Tensor> {
-    let node = Node::new(Kind::Pointwise(Op::to(&op::CAST, to)), "", Type::default());
-    let cast = run_node(&node, std::slice::from_ref(tensor), &reference::Options::default()).ok()?.pop()?;
-    let overflows = |(a, b): (Number, Number)| a.as_f64().is_finite() && !b.as_f64().is_finite();
-    let fits = !tensor.numbers().zip(cast.numbers()).any(overflows);
-    fits.then_some(cast)
+    let values = tensor.slice::<f32>()?;
+    match to {
+        DType::F16 => rounded(tensor.sizes(), &values, f16::from_f32, f16::is_finite),
+        DType::BF16 => rounded(tensor.sizes(), &values, bf16::from_f32, bf16::is_finite),
+        _ => None,
+    }
+}
+
+fn rounded<T: Element + Send + Copy>(
+    sizes: &[usize],
+    values: &[f32],
+    round: fn(f32) -> T,
+    is_finite: fn(T) -> bool,
+) -> Option<Tensor> {
+    let halves: Vec<T> = values.iter().map(|x| round(*x)).collect();
+    let fits = values.iter().zip(&halves).all(|(x, half)| is_finite(*half) || !x.is_finite());
+    fits.then(|| Tensor::from_vec(sizes, halves).ok())?
 }
 
 fn convert(work: &mut Work<'_>, id: NodeId, slots: &[usize], to: DType) {

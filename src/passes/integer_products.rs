@@ -17,7 +17,6 @@ use crate::dtype::DType;
 use crate::graph::{Graph, Kind, NodeId, Type, Value};
 use crate::op::{self, Op};
 use crate::patch::Patch;
-use crate::scalar::Number;
 use crate::tensor::Tensor;
 
 pub(super) const PASS: Pass =
@@ -137,15 +136,19 @@ fn rewrite(graph: &Graph, id: NodeId) -> Option<Rewrite> {
     let inner: usize = sizes[columns + 1..].iter().product();
     let (scale, zero) = (channelwise(scale, sizes, columns)?, channelwise(zero, sizes, columns)?);
     let of = |list: &[f64], i: usize| if list.len() == 1 { list[0] } else { list[i / inner.max(1) % n] };
-    let moved: Vec<i128> = tensor.numbers().enumerate().map(|(i, q)| q.as_i128() - of(&zero, i) as i128).collect();
-    let fits = |low, high| moved.iter().all(|q| (low..=high).contains(q));
-    let dtype = match () {
-        () if fits(-128, 127) => DType::I8,
-        () if fits(0, 255) => DType::U8,
+    // Differences of codes of 8 bits, of which f64 holds every one.
+    let moved: Vec<i16> = tensor.to_f64().into_iter().enumerate().map(|(i, q)| (q - of(&zero, i)) as i16).collect();
+    let weights = match () {
+        () if moved.iter().all(|q| i8::try_from(*q).is_ok()) => {
+            Tensor::from_vec(sizes, moved.iter().map(|q| *q as i8).collect::<Vec<_>>()).ok()?
+        }
+        () if moved.iter().all(|q| u8::try_from(*q).is_ok()) => {
+            Tensor::from_vec(sizes, moved.iter().map(|q| *q as u8).collect::<Vec<_>>()).ok()?
+        }
         () => return None,
     };
     let mut sums = vec![0i128; n];
-    moved.iter().enumerate().for_each(|(i, q)| sums[i / inner.max(1) % n] += q);
+    moved.iter().enumerate().for_each(|(i, q)| sums[i / inner.max(1) % n] += i128::from(*q));
     // A stack of matrices has sums of its own each.
     let stacked = sizes.len() > 2 && matches!(anchor, Anchor::Gemm { .. });
     let flat = scale.len() == 1 && zx == 0;
@@ -163,7 +166,7 @@ fn rewrite(graph: &Graph, id: NodeId) -> Option<Rewrite> {
     };
     Some(Rewrite {
         anchor,
-        w: Weights::Constant(Tensor::from_numbers(dtype, sizes, moved.into_iter().map(Number::Int)).ok()?),
+        w: Weights::Constant(weights),
         scale: scales(&last, factors)?,
         zero: Tensor::from_vec(&last, correction).ok()?,
     })

@@ -5,7 +5,7 @@ use super::NodeError;
 use super::strided::{Run, loose_bytes};
 use crate::dtype::DType;
 use crate::minifloat::{self, Overflow};
-use crate::op::{Eval, MAX_ARITY, Op};
+use crate::op::{self, Eval, MAX_ARITY, Op};
 use crate::scalar::{Number, Scalar};
 use crate::tensor::Tensor;
 use std::borrow::Cow;
@@ -199,6 +199,10 @@ pub(super) fn apply(op: Op, operands: &[&Column], n: usize, result: DType, mode:
         }
         Eval::Test { float: Some(f), .. } if floats => Column::Int(over_floats(operands, n, |a| f(a).into())),
         Eval::Test { int: Some(f), .. } => Column::Int(over_ints(operands, n, |a| f(a).into())),
+        // What the rounding below does to each element, and nothing else.
+        _ if op.is(&op::CAST) && floats && result.is_arithmetic_float() && mode == Rounding::EachStatement => {
+            operands[0].part(0, n)
+        }
         _ => {
             let mut row = [Number::Int(0); MAX_ARITY];
             let results = (0..n).map(|i| {

@@ -42,6 +42,27 @@ fn clip_over_its_versions() {
     assert_eq!(of(new(&["x", "lo", ""])), ["max"]);
 }
 
+/// Integers of one width differ in how their top bit counts, and a cast wraps; the bits of floats are left to a routine.
+#[test]
+fn bits_of_integers_are_cast() {
+    let of = |from, to: pointweld::dtype::DType| {
+        let attributes = vec![A::of_int("to", to.onnx().into())];
+        model(26).input("x", from, &["n"]).node("BitCast", &["x"], &["y"], attributes).output("y").import()
+    };
+    for (from, to) in [(I8, U8), (U8, I8), (I16, U16), (U32, I32), (I64, U64)] {
+        assert_eq!(kinds(&of(from, to).graph), [format!("cast.{to}")]);
+    }
+    assert_eq!(kinds(&of(I32, I32).graph), [""; 0]);
+    for (from, to) in [(F32, I32), (I32, F32), (F16, BF16), (F16, U16), (Bool, U8)] {
+        let graph = of(from, to).graph;
+        let node = graph.node(graph.outputs()[0].1.node);
+        assert!(matches!(node.kind, Kind::Structural(Structural::BitCast { .. })), "{from} {to}");
+    }
+    let codes = Tensor::from_slice(&[4], &[-128i8, -1, 0, 127]).unwrap();
+    let outputs = run_graph(&of(I8, U8).graph, &[("x", codes)], &Options::default()).unwrap();
+    assert_eq!(outputs[0].1.to_f64(), [128.0, 255.0, 0.0, 127.0]);
+}
+
 #[test]
 fn variadic_operators_are_chains() {
     let m = |op: &str, n: usize| {

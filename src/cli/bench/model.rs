@@ -26,7 +26,7 @@ pub fn run(args: &BenchArgs, model: &Path, json: bool) -> Result<(), Failure> {
         let sizes = sizes(&graph, args, symbol.as_deref(), *batch)?;
         // The plan is made for these sizes: which schedule is best depends on them.
         let mut compiler =
-            source::compiler(&args.fusion)?.arch(device.arch()).dependent_launch(!args.serial).ptx(false);
+            source::compiler(&args.fusion)?.arch(device.arch()).dependent_launch(!args.serial);
         for (name, size) in &sizes {
             compiler = compiler.expect_size(name, *size);
         }

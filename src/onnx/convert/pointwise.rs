@@ -173,7 +173,9 @@ fn cast_to(cx: &mut Cx, x: Value, to: Option<DType>) -> Done {
     cx.finish(0, y)
 }
 
-/// The same bits as another type of the same width: no pointwise row, because a row's meaning is one of numbers.
+/// The same bits as another type of the same width. Between integers that is what a cast does, which wraps. Bits of or for a float are no row,
+/// because a row's meaning is one of numbers: which of its many patterns a NaN has, a value does not say, and kernels and the CPU make different
+/// ones. A routine of its own copies them as they are stored.
 pub(super) fn bit_cast(cx: &mut Cx) -> Done {
     let to = cx.attributes.int("to")?;
     let to = cx.attributes.required("to", to)?;
@@ -184,6 +186,11 @@ pub(super) fn bit_cast(cx: &mut Cx) -> Done {
     }
     let ty = Type { dtype, shape: cx.shape(x) };
     let Some(to) = dtype else { return opaque("it casts to a type that is no number here", vec![ty]) };
+    let whole = |t: DType| t.is_int() && t.bytes().is_some();
+    if cx.dtype(x).is_some_and(|from| whole(from) && whole(to) && from.bits() == to.bits()) {
+        let y = cx.pointwise(Op::to(&op::CAST, to), &[x])?;
+        return cx.finish(0, y);
+    }
     let y = cx.structural(Structural::BitCast { to }, ty, &[x]);
     cx.finish(0, y)
 }
