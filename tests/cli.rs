@@ -114,6 +114,8 @@ fn failures_have_their_exit_codes_and_say_what_is_wrong() {
     case(&["--json", "explain", "no/such/model.onnx"], 3, "{\n  \"error\"");
     case(&["explain", "Cargo.toml"], 3, "Cargo.toml");
     case(&["ops", "nosuchop"], 3, "nosuchop");
+    case(&["ops", "bitcast"], 0, "between integers: cast");
+    case(&["ops", "batchnorm"], 0, "becomes mul");
     let file = cache.path().join("file");
     fs::write(&file, "").unwrap();
     let file = file.to_str().unwrap();

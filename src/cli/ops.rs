@@ -2,7 +2,7 @@
 
 use super::args::OpsArgs;
 use super::output::{self, Failure, bold, dim};
-use crate::op::{self, Bound, Deviation, Onnx, Row, TypeRule};
+use crate::op::{self, Bound, COMPOSED, Composed, Deviation, Onnx, Row, TypeRule};
 use serde::Serialize;
 use std::io::Write;
 
@@ -21,21 +21,53 @@ struct Entry {
     bound_f64: String,
 }
 
+/// What the command says of an op that is no row.
+#[derive(Serialize)]
+struct Other {
+    onnx: Vec<String>,
+    elsewhere: &'static [&'static str],
+    becomes: &'static str,
+}
+
+impl Other {
+    fn names(&self) -> String {
+        let names = self.onnx.iter().map(String::as_str).chain(self.elsewhere.iter().copied());
+        names.collect::<Vec<&str>>().join("; ")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Row(&'a Entry),
+    Other(&'a Other),
+}
+
 pub fn run(args: &OpsArgs, json: bool) -> Result<(), Failure> {
     let wanted = args.name.as_deref().unwrap_or("").to_lowercase();
     let rows: Vec<&Row> = op::table()
         .filter(|row| row.name.contains(&wanted) || row.onnx.iter().any(|o| o.op_type.to_lowercase().contains(&wanted)))
         .collect();
-    if rows.is_empty() {
+    let named = |c: &&Composed| {
+        let onnx = c.onnx.iter().map(|o| o.op_type);
+        onnx.chain(c.elsewhere.iter().copied()).any(|name| name.to_lowercase().contains(&wanted))
+    };
+    let others: Vec<Other> = COMPOSED
+        .iter()
+        .filter(named)
+        .map(|c| Other { onnx: c.onnx.iter().map(onnx).collect(), elsewhere: c.elsewhere, becomes: c.formula })
+        .collect();
+    if rows.is_empty() && others.is_empty() {
         return Err(Failure::Input(format!("no op's name contains {wanted:?}; `pointweld ops` lists all")));
     }
     let entries: Vec<Entry> = rows.iter().map(|row| entry(row)).collect();
     if json {
-        return output::json(&entries);
+        let all = entries.iter().map(Listed::Row).chain(others.iter().map(Listed::Other));
+        return output::json(&all.collect::<Vec<_>>());
     }
     let mut out = output::out();
     if args.markdown {
-        return Ok(write!(out, "{}", markdown(&entries))?);
+        return Ok(write!(out, "{}", markdown(&entries, &others))?);
     }
     for e in entries {
         writeln!(out, "{} {}", bold(e.name), dim(format!("({})", e.operands.join(", "))))?;
@@ -46,6 +78,9 @@ pub fn run(args: &OpsArgs, json: bool) -> Result<(), Failure> {
             writeln!(out, "    {}", names.join("; "))?;
         }
         writeln!(out, "    error f32 {}, fast {}, f64 {}", e.bound_f32, e.bound_fast, e.bound_f64)?;
+    }
+    for other in others {
+        writeln!(out, "{}\n    becomes {}", bold(other.names()), other.becomes)?;
     }
     Ok(())
 }
@@ -96,7 +131,7 @@ fn deviation(d: Deviation) -> String {
     }
 }
 
-fn markdown(entries: &[Entry]) -> String {
+fn markdown(entries: &[Entry], others: &[Other]) -> String {
     let mut text = String::from(
         "# The op table\n\nWritten by `pointweld ops --markdown`.\n\n\
          A bound is the largest distance between a kernel's result and the exact one, for the operands it was given, in units in the \
@@ -117,6 +152,10 @@ fn markdown(entries: &[Entry]) -> String {
             e.bound_fast,
             e.bound_f64
         ));
+    }
+    text.push_str("\n## Ops that need no row\n\n| Op | Becomes |\n|---|---|\n");
+    for other in others {
+        text.push_str(&format!("| {} | {} |\n", cell(&other.names()), cell(other.becomes)));
     }
     text
 }
