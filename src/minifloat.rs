@@ -133,14 +133,20 @@ pub fn encode(dtype: DType, x: f64, overflow: Overflow) -> u64 {
     match dtype {
         DType::F64 => x.to_bits(),
         DType::F32 if overflow == Overflow::Infinity => u64::from((x as f32).to_bits()),
-        DType::F16 if overflow == Overflow::Infinity => u64::from(match narrow(x) {
-            Some(x) => half::f16::from_f32(x),
-            None => half::f16::from_f64(odd(x)),
-        }.to_bits()),
-        DType::BF16 if overflow == Overflow::Infinity => u64::from(match narrow(x) {
-            Some(x) => half::bf16::from_f32(x),
-            None => half::bf16::from_f64(odd(x)),
-        }.to_bits()),
+        DType::F16 if overflow == Overflow::Infinity => u64::from(
+            match narrow(x) {
+                Some(x) => half::f16::from_f32(x),
+                None => half::f16::from_f64(odd(x)),
+            }
+            .to_bits(),
+        ),
+        DType::BF16 if overflow == Overflow::Infinity => u64::from(
+            match narrow(x) {
+                Some(x) => half::bf16::from_f32(x),
+                None => half::bf16::from_f64(odd(x)),
+            }
+            .to_bits(),
+        ),
         DType::F8E8M0 => encode_e8m0(x, overflow),
         _ => format(dtype).map_or(0, |f| f.encode(x, overflow)),
     }

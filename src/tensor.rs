@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn all_at_once_is_each_in_turn() {
         for dtype in DType::ALL {
-            let codes = (0u32..40).map(|i| Scalar::from_bits(dtype, (u64::from(i) << 58) | u64::from(i.wrapping_mul(0x9e37_79b1))));
+            let codes = (0u32..40)
+                .map(|i| Scalar::from_bits(dtype, (u64::from(i) << 58) | u64::from(i.wrapping_mul(0x9e37_79b1))));
             let t = Tensor::from_numbers(dtype, &[40], codes.map(Scalar::number)).unwrap();
             for (i, x) in t.to_f64().into_iter().enumerate() {
                 let one = t.at(i).as_f64();

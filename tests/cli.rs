@@ -144,7 +144,10 @@ fn what_limits_a_kernel_is_said_where_it_is_asked_for() {
         let run = pointweld(&args, cache.path());
         assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
         let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
-        assert_eq!(summary["programs"][0]["estimate"]["bound"], if asked { "memory".into() } else { serde_json::Value::Null });
+        assert_eq!(
+            summary["programs"][0]["estimate"]["bound"],
+            if asked { "memory".into() } else { serde_json::Value::Null }
+        );
     }
 }
 

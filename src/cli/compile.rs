@@ -132,7 +132,8 @@ impl Summary {
     /// Adds what limits each kernel. nvdisasm takes half a second a build, however small: longer than NVRTC took to make it.
     pub fn estimate(&mut self, compiled: &Compiled) -> Result<(), Failure> {
         let disassembler = Disassembler::find().map_err(Failure::machine)?;
-        let builds = compiled.programs.iter().enumerate().flat_map(|(i, p)| p.builds.keys().map(move |arch| (i, *arch)));
+        let builds =
+            compiled.programs.iter().enumerate().flat_map(|(i, p)| p.builds.keys().map(move |arch| (i, *arch)));
         let builds: Vec<(usize, Arch)> = builds.collect();
         let estimates: Result<Vec<_>, _> =
             builds.into_par_iter().map(|(program, arch)| compiled.estimate(&disassembler, program, arch)).collect();

@@ -25,8 +25,7 @@ pub fn run(args: &BenchArgs, model: &Path, json: bool) -> Result<(), Failure> {
     for batch in &batches {
         let sizes = sizes(&graph, args, symbol.as_deref(), *batch)?;
         // The plan is made for these sizes: which schedule is best depends on them.
-        let mut compiler =
-            source::compiler(&args.fusion)?.arch(device.arch()).dependent_launch(!args.serial);
+        let mut compiler = source::compiler(&args.fusion)?.arch(device.arch()).dependent_launch(!args.serial);
         for (name, size) in &sizes {
             compiler = compiler.expect_size(name, *size);
         }
