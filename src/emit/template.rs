@@ -12,6 +12,7 @@ const TEMPLATES: [(&str, &str); 26] = [
     ("element", include_str!("../../templates/element.tera")),
     ("stage", include_str!("../../templates/stage.tera")),
     ("staged", include_str!("../../templates/staged.tera")),
+    ("channels", include_str!("../../templates/channels.cu.tera")),
     ("codes16", include_str!("../../templates/codes16.cu.tera")),
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),
