@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 26] = [
+const TEMPLATES: [(&str, &str); 27] = [
     ("wait", include_str!("../../templates/wait.tera")),
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),

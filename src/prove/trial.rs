@@ -169,7 +169,8 @@ impl Region {
 
     /// The contents of a region of a buffer that holds these elements.
     pub fn part_of(&self, buffer: &[Scalar]) -> Vec<u8> {
-        let element = |at: usize| buffer.get(self.first as usize + at).map_or(0, |element| element.bits()).to_le_bytes();
+        let element =
+            |at: usize| buffer.get(self.first as usize + at).map_or(0, |element| element.bits()).to_le_bytes();
         (0..self.count).flat_map(|at| element(at).into_iter().take(self.width())).collect()
     }
 

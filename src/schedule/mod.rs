@@ -82,7 +82,8 @@ pub fn with(kernel: &Kernel, pick: Pick, target: &Target, options: &Options) -> 
     let lookups = Vec::new();
     let schedule = Schedule { form, table, lookups, compute, index, threads, traffic, rounding, relief, library };
     // Products have no place for a table.
-    if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided || schedule.table.is_some() {
+    if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided || schedule.table.is_some()
+    {
         return schedule;
     }
     let kernel = Kernel { schedule, ..kernel.clone() };

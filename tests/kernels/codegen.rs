@@ -135,7 +135,9 @@ fn cases() -> Vec<(&'static str, Kernel)> {
     cases.push(("channels_nchw_i8", channels(&[32, 128, 6400], 1)));
     cases.push(("channels_nhwc_i8", channels(&[32 * 6400, 128], 1)));
     // The same without a table, because the constants are not known.
-    for (name, domain) in [("channels_nchw_arithmetic", &[32, 128, 6400][..]), ("channels_nhwc_arithmetic", &[32 * 6400, 128])] {
+    for (name, domain) in
+        [("channels_nchw_arithmetic", &[32, 128, 6400][..]), ("channels_nhwc_arithmetic", &[32 * 6400, 128])]
+    {
         let mut kernel = channels(domain, 1);
         kernel.loads.iter_mut().for_each(|load| load.known.clear());
         cases.push((name, kernel));

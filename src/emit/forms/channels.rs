@@ -119,5 +119,12 @@ pub fn channels(parts: &Parts, vector: u32, window: u32, steps: u32) -> Result<F
     let column = if innermost { format!("threadIdx.x % {lanes}u * {wide}u") } else { String::new() };
     context.insert("pointers", &table.pointers_at(&column));
     let params = parts.params(pointers, indexer.params);
-    Ok(Filled { name: format!("{}_channels", parts.name()), template: "channels", context, params, blocks, dynamic_shared: 0 })
+    Ok(Filled {
+        name: format!("{}_channels", parts.name()),
+        template: "channels",
+        context,
+        params,
+        blocks,
+        dynamic_shared: 0,
+    })
 }
