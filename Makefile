@@ -32,12 +32,12 @@ gpu-bundle: ## Gather in out/gpu what benches/gpu.sh runs on a machine with a GP
 	scripts/gpu_bundle.sh
 
 .PHONY: bench-quant
-bench-quant: ## Measure quantized models beside ONNX Runtime's: YOLO, SiLU apart and fused, orientation, digits.
+bench-quant: ## Measure quantized models beside ONNX Runtime's: YOLO, SiLU apart and fused, orientation, digits (an hour on two cores).
 	python3 scripts/fetch_models.py permissive benches images
 	python3 -m venv .cache/venv
 	.cache/venv/bin/pip install --quiet --disable-pip-version-check -r benches/quant-requirements.txt
 	cargo build --release --locked --quiet
-	.cache/venv/bin/python benches/quant.py target/release/pointweld
+	.cache/venv/bin/python benches/quant.py target/release/pointweld --json benches/quant.json
 
 .PHONY: nvrtc
 nvrtc: ## Fetch the CUDA run-time compiler into .cache/nvrtc (pinned, 58 MB).

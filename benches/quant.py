@@ -3,22 +3,26 @@
 
 Every model is run by ONNX Runtime with its graph optimizations off, on the very same tensors; figures are signal-to-quantization-noise
 ratios in dB against the float model, summed over all held-out samples, and averages over several splits of the images into a
-calibration and a held-out part.
+calibration and a held-out part. Detections are compared by average precision with the float model's as the truth (benches/detections.py), on
+six views of every held-out image; for ONNX Runtime's models without Q/DQ inside SiLU on the whole images alone.
 
-  pip install -r benches/quant-requirements.txt
-  scripts/fetch_models.py benches images permissive
-  benches/quant.py POINTWELD [yolo] [seed] [orientation] [mnist] [--splits N] [--cache DIR]
+  make bench-quant                 fetches what it needs, measures everything, and writes benches/quant.json and its tables
+  benches/quant.py POINTWELD [yolo] [seed] [orientation] [mnist] [--splits N] [--only SPLIT] [--cache DIR] [--json FILE]
 
   yolo         ONNX Runtime's calibrators, three ways of placing Q/DQ, beside pointweld's, on the YOLO model; `none` in the place of
                POINTWELD measures ONNX Runtime's alone
   seed         SiLU quantized as two ops, fused, and with the five most sensitive groups in float, and the head quantized too
   orientation  how often the quantized orientation classifier is right on images rotated by 0, 90, 180 and 270 degrees
   mnist        a smoke test: the accuracy of a small convolutional network on 5,000 digits
+
+What a split gave is kept in the cache: a run that was stopped goes on where it was, and with another pointweld only pointweld's rows are
+measured again.
 """
 
 import argparse
 import functools
 import gzip
+import hashlib
 import json
 import logging
 import subprocess
@@ -33,6 +37,8 @@ import onnx.version_converter
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static)
 from PIL import Image, ImageOps
+
+from detections import average_precision, compared
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
@@ -217,47 +223,6 @@ def measured_at(model):
     return model, names
 
 
-def detections(output, threshold=0.2, overlap=0.45):
-    """Boxes above a score, the best of those that overlap kept: (class, score, box)."""
-    boxes, scores = output[0, :4].T, output[0, 4:].T
-    best, label = scores.max(1), scores.argmax(1)
-    kept = []
-    for i in np.argsort(-best):
-        if best[i] < threshold:
-            break
-        if all(label[i] != c or iou(boxes[i], box) < overlap for c, _, box in kept):
-            kept.append((label[i], best[i], boxes[i]))
-    return kept
-
-
-def iou(a, b):
-    """Intersection over union of boxes given by centre and size."""
-    low = np.maximum(a[:2] - a[2:] / 2, b[:2] - b[2:] / 2)
-    high = np.minimum(a[:2] + a[2:] / 2, b[:2] + b[2:] / 2)
-    common = float(np.clip(high - low, 0, None).prod())
-    return common / float(a[2:].prod() + b[2:].prod() - common + 1e-9)
-
-
-def agreeing(exact, found):
-    """Detections of one that the other has: same class, boxes that overlap by half."""
-    left = list(found)
-    hits = 0
-    for c, _, box in exact:
-        match = next((d for d in left if d[0] == c and iou(d[2], box) >= 0.5), None)
-        if match is not None:
-            left = [d for d in left if d is not match]
-            hits += 1
-    return hits
-
-
-def compared(exact, found):
-    """Detections of the float output, of the other, and common to both; then those of either that are clear of the threshold by 0.05, and
-    how many of these the other has at all: a score of 0.199 instead of 0.201 is no other answer."""
-    a, b = detections(exact), detections(found)
-    clear = [[d for d in side if d[1] >= 0.25] for side in (a, b)]
-    return np.array([len(a), len(b), agreeing(a, b), len(clear[0]) + len(clear[1]), agreeing(clear[0], b) + agreeing(clear[1], a)])
-
-
 class Yolo:
     def __init__(self):
         self.model = onnx.load(YOLO)
@@ -281,21 +246,21 @@ class Yolo:
     def folder(self, keys, to):
         return arrays([self.feeds[key][self.input] for key in keys], to)
 
-    def measure(self, model, keys, every_view=False):
-        """dB at box, logit and score on whole photographs, and what `compared` counts."""
+    def measure(self, model, keys, every_view=True):
+        """dB at box, logit and score on whole photographs, and how the detections compare, in all views unless told otherwise."""
         keys = [key for key in keys if every_view or key[1] == "whole"]
         missing = [key for key in keys if key not in self.exact]
         exact, names = measured_at(self.model)
         self.exact |= zip(missing, run(exact, [self.feeds[key] for key in missing], names))
         model, names = measured_at(model)
         sums = [Noise() for _ in range(3)]
-        counts = np.zeros(5, int)
+        seen = []
         for key, found in zip(keys, run(model, [self.feeds[key] for key in keys], names)):
             for noise, exact, value in zip(sums, self.exact[key], found):
                 if key[1] == "whole":
                     noise.add(exact, value)
-            counts += compared(self.exact[key][3], found[3])
-        return [noise.db for noise in sums], counts
+            seen.append(compared(self.exact[key][3], found[3]))
+        return {"db": [noise.db for noise in sums], "images": seen}
 
 
 @functools.cache
@@ -316,21 +281,34 @@ def arrays(samples, to):
 def adder(rows):
     """Collects rows by name, and tells each as it comes."""
     def add(name, row):
-        rows.setdefault(name, []).append(row)
-        print(f"  {name}: {' '.join(f'{db:.1f}' for db in row[0])} dB, detections {list(map(int, row[1]))}", file=sys.stderr, flush=True)
+        rows[name] = row
+        print(f"  {name}: {' '.join(f'{db:.1f}' for db in row['db'])} dB", file=sys.stderr, flush=True)
     return add
 
 
+def pooled(splits):
+    """The figures of one way of quantizing from those of its splits: decibels averaged, detections of all splits together."""
+    images = [image for row in splits for image in row["images"]]
+    ap50, ap = average_precision(images)
+    differing = [pair for image in images for pair in image["differing"]]
+    return {"splits": len(splits), "db": np.mean([row["db"] for row in splits], axis=0).tolist(), "db_by_split": [row["db"] for row in splits],
+            "ap50": ap50, "ap50_95": ap, "images": len(images),
+            "detections": np.sum([image["counts"] for image in images], axis=0).tolist(),
+            "differing": len(differing), "largest_score_difference": max((a - b for a, b in differing), default=0.0)}
+
+
 def table(title, rows):
-    """Rows: name → list over splits of (dB, detections)."""
+    """Rows: name → a list over splits of what `measure` gives."""
     print(f"\n{title}\n")
-    print("| quantized by | box dB | logit dB | score dB | detections float / int8 / common | clear of the threshold: all / agreed |")
-    print("|---|---|---|---|---|---|")
-    for name, splits in rows.items():
-        db = np.mean([row[0] for row in splits], axis=0)
-        counts = np.sum([row[1] for row in splits], axis=0)
-        print(f"| {name} | {db[0]:.1f} | {db[1]:.1f} | {db[2]:.1f} | {counts[0]} / {counts[1]} / {counts[2]} | "
-              f"{counts[3]} / {counts[4]} |", flush=True)
+    print("| quantized by | box dB | logit dB | score dB | AP50 | AP50-95 | detections float / int8 / common | scores of the differing differ by at most |")
+    print("|---|---|---|---|---|---|---|---|")
+    figures = {name: pooled(splits) for name, splits in rows.items()}
+    for name, row in figures.items():
+        box, logit, score = row["db"]
+        float_count, int8_count, common = row["detections"]
+        print(f"| {name} | {box:.1f} | {logit:.1f} | {score:.1f} | {row['ap50']:.3f} | {row['ap50_95']:.3f} | "
+              f"{float_count} / {int8_count} / {common} | {row['largest_score_difference']:.3f} |", flush=True)
+    return figures
 
 
 def silu_mul(node, model):
@@ -349,48 +327,82 @@ def silu_and_conv(node, model):
 SILU_CONVS = set()
 
 
-def remembered(file, make):
-    """What `make` gives, or gave before: ONNX Runtime's figures do not change with pointweld."""
-    if not file.exists():
-        rows = make()
-        file.write_text(json.dumps({name: [db, counts.tolist()] for name, (db, counts) in rows.items()}))
-    return {name: (db, np.array(counts)) for name, (db, counts) in json.loads(file.read_text()).items()}
+# Counts up when a change to these scripts changes what is measured.
+PROTOCOL = 1
+
+
+def remembered(file, by, make):
+    """What `make` gives, or gave before by the same program: split by split, so that a run that was stopped goes on where it was."""
+    key = f"{PROTOCOL} {by}"
+    if file.exists():
+        found = json.loads(file.read_text())
+        if found["key"] == key:
+            return found["rows"]
+    rows = make()
+    file.write_text(json.dumps({"key": key, "rows": rows}))
+    return rows
+
+
+@functools.cache
+def version(binary):
+    """What tells one build of pointweld from another."""
+    return hashlib.sha256(binary.read_bytes()).hexdigest()
 
 
 def ort_rows(y, seed, work):
-    """ONNX Runtime's figures do not change with pointweld: they are measured once."""
     calibration, held = y.split(seed)
+    rows = {}
+    add = adder(rows)
+    feeds = [y.feeds[key] for key in calibration]
+    for calibrator in ORT_CALIBRATORS:
+        whole = ort_quantized(YOLO, feeds, calibrator, y.head, work / "ort.onnx")
+        add(f"ONNX Runtime {calibrator}, as it emits", y.measure(whole, held))
+        add(f"ONNX Runtime {calibrator}, no Q/DQ inside SiLU", y.measure(without_pairs(whole, silu_mul), held, every_view=False))
+        add(f"ONNX Runtime {calibrator}, nor behind its Conv", y.measure(without_pairs(whole, silu_and_conv), held, every_view=False))
+    # Asymmetric u8 is not in the table that is to be beaten; it is what pointweld's default compares with.
+    whole = ort_quantized(YOLO, feeds, "MinMax", y.head, work / "ort.onnx", QuantType.QUInt8, symmetric=False)
+    add("ONNX Runtime MinMax, u8 with zero points, nor behind its Conv", y.measure(without_pairs(whole, silu_and_conv), held, every_view=False))
+    return rows
 
-    def make():
-        feeds = [y.feeds[key] for key in calibration]
-        rows = {}
-        for calibrator in ORT_CALIBRATORS:
-            whole = ort_quantized(YOLO, feeds, calibrator, y.head, work / "ort.onnx")
-            rows[f"ORT {calibrator}, as it emits"] = y.measure(whole, held)
-            rows[f"ORT {calibrator}, no Q/DQ inside SiLU"] = y.measure(without_pairs(whole, silu_mul), held)
-            rows[f"ORT {calibrator}, nor behind its Conv"] = y.measure(without_pairs(whole, silu_and_conv), held)
-        return rows
-    return remembered(work / f"ort-{seed}.json", make)
+
+def pointweld_rows(binary, y, seed, work):
+    _, held = y.split(seed)
+    rows = {}
+    add = adder(rows)
+    found = by_default(binary, y, seed, work)
+    add("pointweld, by default (power 4, u8)", y.measure(found.model, held))
+    add("pointweld, power 4, symmetric i8", y.measure(found.again("--activations", "i8", *found.left), held))
+    for calibrator in ("minmax", "entropy", "percentile=99.99", "percentile=99.999", "mse"):
+        add(f"pointweld, {calibrator}, u8", y.measure(found.again("--calibrator", calibrator, *found.left), held))
+    rows["pointweld, by default (power 4, u8)"]["float"] = [[g["group"], g["macs"]] for g in found.summary["mix"]["float"]]
+    rows["pointweld, by default (power 4, u8)"]["int8_macs"] = found.summary["int8_macs"]
+    return rows
+
+
+def by_name(rows_of_splits):
+    """From rows by name for each split to lists over the splits by name."""
+    rows = {}
+    for split_rows in rows_of_splits:
+        for name, row in split_rows.items():
+            rows.setdefault(name, []).append(row)
+    return rows
 
 
 def yolo(binary, splits, work):
     y = shared_yolo()
-    rows = {}
-    add = adder(rows)
+    measured = []
     for seed in splits:
-        _, held = y.split(seed)
-        for name, row in ort_rows(y, seed, work).items():
-            add(name, row)
-        if binary.name == "none":
-            continue
-        found = by_default(binary, y, seed, work)
-        add("pointweld, by default (power 4, u8), detections in all views", y.measure(found.model, held, every_view=True))
-        add("pointweld, i8 without zero points", y.measure(found.again("--activations", "i8", *found.left), held))
-        for calibrator in ("minmax", "entropy", "percentile=99.99", "percentile=99.999", "mse"):
-            add(f"pointweld, {calibrator}", y.measure(found.again("--calibrator", calibrator, *found.left), held))
-        groups = ", ".join(f"{g['group']} {g['macs']:.2%}" for g in found.summary["mix"]["float"])
-        print(f"split {seed}: {found.summary['int8_macs']:.2%} of the multiply-adds in INT8; in float {groups}", flush=True)
-    table(f"YOLO, {len(splits)} splits of {len(y.paths)} photographs", rows)
+        rows = dict(remembered(work / f"ort-{seed}.json", ort.__version__, lambda: ort_rows(y, seed, work)))
+        if binary.name != "none":
+            rows |= remembered(work / f"pointweld-{seed}.json", version(binary), lambda: pointweld_rows(binary, y, seed, work))
+        measured.append(rows)
+    rows = by_name(measured)
+    figures = table(f"YOLO, {len(splits)} splits of {len(y.paths)} photographs", rows)
+    print()
+    for seed, row in zip(splits, rows.get("pointweld, by default (power 4, u8)", [])):
+        groups = ", ".join(f"{name} {macs:.2%}" for name, macs in row["float"])
+        print(f"Split {seed}: {row['int8_macs']:.2%} of the multiply-adds in INT8; in float {groups}", flush=True)
+    return figures
 
 
 class ByDefault:
@@ -458,21 +470,27 @@ def apart(model, feeds, float_model):
     return model
 
 
-def seed_experiment(binary, splits, work):
-    y = shared_yolo()
+def seed_rows(binary, y, seed, work):
+    calibration, held = y.split(seed)
     rows = {}
     add = adder(rows)
-    for seed in splits:
-        calibration, held = y.split(seed)
-        feeds = [y.feeds[key] for key in calibration]
-        add("the whole graph in INT8, head included (ORT MinMax)", y.measure(ort_quantized(YOLO, feeds, "MinMax", [], work / "ort.onnx"), held))
-        found = by_default(binary, y, seed, work)
-        fused = found.again()
-        add("sigmoid and mul apart", y.measure(apart(fused, feeds, y.model), held))
-        add("fused", y.measure(fused, held))
-        five = [part for group in found.summary["mix"]["noisiest"][:5] for part in ("--keep-float", group["group"])]
-        add("fused, the five most sensitive groups in float", y.measure(found.again(*five), held))
-    table(f"The seed's experiment, {len(splits)} splits of {len(y.paths)} photographs", rows)
+    feeds = [y.feeds[key] for key in calibration]
+    add("the whole graph in INT8, head included (ONNX Runtime, MinMax)",
+        y.measure(ort_quantized(YOLO, feeds, "MinMax", [], work / "ort.onnx"), held))
+    found = by_default(binary, y, seed, work)
+    fused = found.again()
+    add("sigmoid and mul apart", y.measure(apart(fused, feeds, y.model), held))
+    add("fused", y.measure(fused, held))
+    five = [part for group in found.summary["mix"]["noisiest"][:5] for part in ("--keep-float", group["group"])]
+    add("fused, the five most sensitive groups in float", y.measure(found.again(*five), held))
+    return rows
+
+
+def seed_experiment(binary, splits, work):
+    y = shared_yolo()
+    measured = [remembered(work / f"seed-{seed}.json", f"{ort.__version__} {version(binary)}", lambda: seed_rows(binary, y, seed, work))
+                for seed in splits]
+    return table(f"The seed's experiment, {len(splits)} splits of {len(y.paths)} photographs", by_name(measured))
 
 
 # --- Orientation -------------------------------------------------------------------------------------------------------------------
@@ -490,40 +508,66 @@ def cropped(image, size=224, short=256):
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
+class Rotated:
+    """Every image in four orientations, and what the float model says of each."""
+
+    def __init__(self):
+        model = onnx.load(ORIENTATION)
+        self.name = model.graph.input[0].name
+        self.feeds, labels = [], []
+        for path in images():
+            for turns in range(4):
+                # The label of an image turned clockwise by so many right angles.
+                self.feeds.append({self.name: cropped(opened(path).rotate(-90 * turns, expand=True))})
+                labels.append(turns)
+        self.labels = np.array(labels)
+        self.exact = np.concatenate([found[0] for found in run(model, self.feeds)])
+
+    def measure(self, model, held):
+        codes = np.concatenate([row[0] for row in run(model, [self.feeds[i] for i in held])])
+        noise = Noise()
+        noise.add(self.exact[held], codes)
+        right = lambda logits: int((logits.argmax(1) == self.labels[held]).sum())
+        same = int((codes.argmax(1) == self.exact[held].argmax(1)).sum())
+        return [len(held), right(self.exact[held]), right(codes), same, float(noise.db)]
+
+
+@functools.cache
+def shared_rotated():
+    return Rotated()
+
+
+def orientation_rows(binary, seed, work):
+    r = shared_rotated()
+    calibration, held = ([4 * i + turns for i in part for turns in range(4)] for part in split(len(r.feeds) // 4, seed))
+    feeds = [r.feeds[i] for i in calibration]
+    rows = {}
+    for calibrator in ("MinMax", "Entropy, 512 bins"):
+        rows[f"ONNX Runtime {calibrator}"] = r.measure(ort_quantized(ORIENTATION, feeds, calibrator, [], work / "ort.onnx"), held)
+    folder, seen = arrays([feed[r.name] for feed in feeds], work / "orientation"), work / "orientation.json"
+    to = work / "orientation.onnx"
+    found = pointweld_quantized(binary, ORIENTATION, ["--data", folder], to, ["--float-macs", "0", "--calibration", seen])
+    rows["pointweld, everything in INT8"] = r.measure(found, held)
+    found = pointweld_quantized(binary, ORIENTATION, ["--merge", seen, "--data", folder], to)
+    rows["pointweld, by default"] = r.measure(found, held)
+    for name, row in rows.items():
+        print(f"  split {seed}, {name}: {row}", file=sys.stderr, flush=True)
+    return rows
+
+
 def orientation(binary, splits, work):
-    model = onnx.load(ORIENTATION)
-    name = model.graph.input[0].name
-    feeds, labels = [], []
-    for path in images():
-        for turns in range(4):
-            # The label of an image turned clockwise by so many right angles.
-            feeds.append({name: cropped(opened(path).rotate(-90 * turns, expand=True))})
-            labels.append(turns)
-    labels = np.array(labels)
-    exact = np.concatenate([found[0] for found in run(model, feeds)])
-    print(f"\nOrientation, {len(feeds)} rotated images: float is right {(exact.argmax(1) == labels).mean():.1%}")
-    print("\n| | images held out | right, float | right, INT8 | same answer | dB |\n|---|---|---|---|---|---|")
-    totals = {}
-    for seed in splits:
-        calibration, held = ([4 * i + turns for i in part for turns in range(4)] for part in split(len(feeds) // 4, seed))
-        folder = arrays([feeds[i][name] for i in calibration], work / "orientation")
-        seen = work / "orientation.json"
-        quantized = {"all in INT8": pointweld_quantized(binary, ORIENTATION, ["--data", folder], work / "orientation.onnx",
-                                                        ["--float-macs", "0", "--calibration", seen]),
-                     "by default": pointweld_quantized(binary, ORIENTATION, ["--merge", seen, "--data", folder], work / "orientation.onnx")}
-        right = lambda logits: int((logits.argmax(1) == labels[held]).sum())
-        for how, found in quantized.items():
-            codes = np.concatenate([row[0] for row in run(found, [feeds[i] for i in held])])
-            noise = Noise()
-            noise.add(exact[held], codes)
-            same = int((codes.argmax(1) == exact[held].argmax(1)).sum())
-            row = np.array([len(held), right(exact[held]), right(codes), same, noise.db])
-            totals.setdefault(how, []).append(row)
-            print(f"| split {seed}, {how} | {len(held)} | {row[1]:.0f} | {row[2]:.0f} | {same / len(held):.1%} | {noise.db:.1f} |", flush=True)
-    for how, found in totals.items():
-        count, exactly, quantized, same, _ = np.sum(found, axis=0)
-        db = np.mean([row[4] for row in found])
-        print(f"| **all splits, {how}** | {count:.0f} | {exactly / count:.1%} | {quantized / count:.1%} | {same / count:.1%} | {db:.1f} |")
+    by = f"{ort.__version__} {version(binary)}"
+    rows = by_name(remembered(work / f"orientation-{seed}.json", by, lambda: orientation_rows(binary, seed, work)) for seed in splits)
+    print(f"\nOrientation, {len(splits)} splits of {len(images())} images, each in four orientations\n")
+    print("| quantized by | images held out | right, float | right, INT8 | same answer | dB |\n|---|---|---|---|---|---|")
+    figures = {}
+    for name, found in rows.items():
+        count, exact, right, same, _ = np.sum(found, axis=0)
+        db = float(np.mean([row[4] for row in found]))
+        figures[name] = {"splits": len(found), "images": int(count), "right_float": exact / count, "right_int8": right / count,
+                         "same": same / count, "db": db}
+        print(f"| {name} | {count:.0f} | {exact / count:.1%} | {right / count:.1%} | {same / count:.1%} | {db:.1f} |", flush=True)
+    return figures
 
 
 # --- MNIST -------------------------------------------------------------------------------------------------------------------------
@@ -544,7 +588,9 @@ def mnist(binary, splits, work):
     held = order[500:]
     feeds = [{name: digits[i]} for i in held]
     right = lambda m: np.mean([out[0].argmax() == labels[i] for i, out in zip(held, run(m, feeds))])
-    print(f"\nMNIST, {len(held)} digits held out: float is right {right(model):.2%}, INT8 {right(found):.2%}")
+    exact, codes = float(right(model)), float(right(found))
+    print(f"\nMNIST, {len(held)} digits held out: float is right {exact:.2%}, INT8 {codes:.2%}")
+    return {"held_out": len(held), "right_float": exact, "right_int8": codes}
 
 
 # -----------------------------------------------------------------------------------------------------------------------------------
@@ -552,21 +598,35 @@ def mnist(binary, splits, work):
 EXPERIMENTS = {"yolo": yolo, "seed": seed_experiment, "orientation": orientation, "mnist": mnist}
 
 
+def rounded(value):
+    """Figures to four places: what is written down is what is said."""
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(float(value), 4) if isinstance(value, float) else value
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pointweld", type=Path)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--splits", type=int, default=5, help="how many ways of dividing the images")
+    parser.add_argument("--splits", type=int, default=3, help="how many ways of dividing the images")
     parser.add_argument("--only", type=int, help="only the split of this number")
     parser.add_argument("--cache", type=Path, default=CACHE / "quant")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
     with_bins()
     args.cache.mkdir(parents=True, exist_ok=True)
+    splits = list(range(args.splits)) if args.only is None else [args.only]
+    figures = {"onnxruntime": ort.__version__, "splits": splits, "images": len(images()), "held_out": HELD_OUT}
     for name in args.experiments or EXPERIMENTS:
         start = time.time()
-        EXPERIMENTS[name](args.pointweld, range(args.splits) if args.only is None else [args.only], args.cache)
+        figures[name] = EXPERIMENTS[name](args.pointweld, splits, args.cache)
         print(f"\n({name}: {time.time() - start:.0f} s)", flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(rounded(figures), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -173,7 +173,10 @@ fn normal(kernel: &Kernel) -> Kernel {
             *pad = zero(*pad);
         }
     }
-    kernel.loads.iter_mut().for_each(|load| load.buffer = number(load.buffer));
+    for load in &mut kernel.loads {
+        load.buffer = number(load.buffer);
+        load.known.iter_mut().for_each(|element| *element = zero(*element));
+    }
     for store in &mut kernel.stores {
         store.buffer = number(store.buffer);
         store.value = nameless(store.value);

@@ -148,7 +148,7 @@ fn plan(graph: &Graph) -> Plan {
         name: name.into(),
         origin: vec![],
         domain: vec![Dim::fixed(2), Dim::fixed(3)],
-        loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: load }],
+        loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: load, known: Vec::new() }],
         body: vec![relu.clone(), twice.clone()],
         product: None,
         stores: vec![Store { buffer: BufferId(1), dtype: DType::F32, access: store, value: Arg::Stmt(1) }],

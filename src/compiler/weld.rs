@@ -101,7 +101,7 @@ pub fn without_product(kernel: &Kernel) -> Option<(Kernel, Kernel)> {
     let alone = Kernel { loads: Vec::new(), body: Vec::new(), stores, broadcasts: Vec::new(), ..kernel.clone() };
     let read = |arg: Arg| if arg == Arg::Product { Arg::Load(kernel.loads.len() as u32) } else { arg };
     let mut rest = Kernel { product: None, ..kernel.clone() };
-    rest.loads.push(Load { buffer: between, dtype, access: dense });
+    rest.loads.push(Load { buffer: between, dtype, access: dense, known: Vec::new() });
     for Stmt { args, .. } in &mut rest.body {
         args.iter_mut().for_each(|arg| *arg = read(*arg));
     }

@@ -78,6 +78,13 @@ pub fn emit(kernel: &Kernel, options: &Options) -> Result<KernelSource, EmitErro
             let why = format!("{form:?} is no form for a table of 16-bit codes");
             return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
         }
+        (Form::Flat { vector }, Some(Table::Channels8 { window, steps })) => {
+            forms::channels(&parts, *vector, window, steps)?
+        }
+        (form, Some(Table::Channels8 { .. })) => {
+            let why = format!("{form:?} is no form for a table of channels");
+            return Err(EmitError::Schedule { kernel: kernel.name.clone(), why });
+        }
         (Form::Flat { vector }, _) => forms::flat(&parts, *vector)?,
         (Form::Strided, _) => forms::flat(&parts, 1)?,
         (Form::Rows { vector, rows }, _) => forms::rows(&parts, *vector, *rows)?,

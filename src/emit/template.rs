@@ -5,13 +5,14 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 26] = [
+const TEMPLATES: [(&str, &str); 27] = [
     ("wait", include_str!("../../templates/wait.tera")),
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
     ("element", include_str!("../../templates/element.tera")),
     ("stage", include_str!("../../templates/stage.tera")),
     ("staged", include_str!("../../templates/staged.tera")),
+    ("channels", include_str!("../../templates/channels.cu.tera")),
     ("codes16", include_str!("../../templates/codes16.cu.tera")),
     ("flat", include_str!("../../templates/flat.cu.tera")),
     ("rows", include_str!("../../templates/rows.cu.tera")),

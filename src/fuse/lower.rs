@@ -8,8 +8,18 @@ use super::grow::Growth;
 use super::index::MapId;
 use super::weld::Main;
 use crate::plan::{Access, Arg, Broadcast, BufferId, Kernel, Load, Operand, Product, Schedule, Stmt, Store};
+use crate::scalar::Scalar;
+use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
+
+/// Elements of a constant that a kernel may take in: a scale for each channel of the widest layers.
+const MOST_KNOWN: usize = 4096;
+
+fn scalars(tensor: &Tensor) -> Vec<Scalar> {
+    let dtype = tensor.dtype();
+    tensor.numbers().map(|number| Scalar::new(dtype, number)).collect()
+}
 
 /// A draft being lowered.
 struct Lowering<'a, 'g> {
@@ -92,7 +102,9 @@ impl Lowering<'_, '_> {
             return;
         }
         let target = self.growth.places[v as usize][place].target;
-        let load = Load { buffer: (self.buffers)(target), dtype: self.facts.dtype(v), access };
+        let constant = self.facts.graph.constant(self.facts.values[target as usize].value);
+        let known = constant.filter(|tensor| tensor.len() <= MOST_KNOWN).map_or_else(Vec::new, scalars);
+        let load = Load { buffer: (self.buffers)(target), dtype: self.facts.dtype(v), access, known };
         let at = self.kernel.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
             self.kernel.loads.push(load);
             self.kernel.loads.len() - 1
@@ -168,6 +180,9 @@ impl Lowering<'_, '_> {
         }
         self.kernel.name = name(&self.kernel, main, number);
         coalesce(&mut self.kernel, model, result);
+        if self.kernel.channels().is_none() {
+            self.kernel.loads.iter_mut().for_each(|load| load.known.clear());
+        }
         self.kernel
     }
 }

@@ -7,6 +7,7 @@
 //! pass of their own.
 
 mod broadcast;
+mod channels;
 mod decision;
 mod host;
 pub mod layout;
@@ -19,6 +20,7 @@ mod schedule;
 mod storage;
 
 pub use broadcast::{Broadcast, BroadcastError};
+pub use channels::Channels;
 pub use decision::{Costs, Decision, Reason, Verdict};
 pub use host::OnHost;
 pub use layout::Tile;
@@ -130,6 +132,10 @@ pub struct Load {
     pub buffer: BufferId,
     pub dtype: DType,
     pub access: Access,
+    /// The elements of the buffer, from its first on, where they are constants that a table of the kernel may take in
+    /// ([`Kernel::channels`]); else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Scalar>,
 }
 
 /// Every tuple of the domain stores its own element: the access is injective.

@@ -129,14 +129,18 @@ impl Blocking {
     }
 }
 
-/// The body replaced by a table in shared memory, which the host computed: every result is a function of one operand.
+/// The body replaced by a table in shared memory, which the host computed: every result is a function of one operand, or of one and its
+/// channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
-    /// Of an 8-bit operand: 256 entries, copied by each block.
+    /// Of the only operand, of 8 bits: 256 entries, copied by each block.
     Codes8,
     /// Of a 16-bit operand: 65,536 entries, copied once by each of `blocks` blocks, as many as the GPU runs at a time.
     Codes16 { blocks: u32 },
+    /// Of an 8-bit operand and its channel ([`Kernel::channels`](super::Kernel::channels)): 256 entries a channel. A block copies those of
+    /// `window` channels, 1 where a channel is a row, and takes `steps` vectors a thread.
+    Channels8 { window: u32, steps: u32 },
 }
 
 /// A statement that depends on one 8-bit operand alone: its 256 values, which the host computed, lie in shared memory as f32, and the

@@ -104,7 +104,11 @@ fn try_case(
         region.contents = data::factor(&mut random, region.dtype, region.count);
     }
     for (i, region) in trial.loads.iter_mut().enumerate() {
-        region.contents = data::fill(&mut random, region.dtype, region.count, i);
+        let known = &case.kernel.loads[i].known;
+        region.contents = match known.is_empty() {
+            true => data::fill(&mut random, region.dtype, region.count, i),
+            false => region.part_of(known),
+        };
     }
     let outcome = machine.run(&trial)?;
     proof.cases += 1;

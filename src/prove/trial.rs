@@ -167,6 +167,13 @@ impl Region {
         self.dtype.bytes().unwrap_or(1)
     }
 
+    /// The contents of a region of a buffer that holds these elements.
+    pub fn part_of(&self, buffer: &[Scalar]) -> Vec<u8> {
+        let element =
+            |at: usize| buffer.get(self.first as usize + at).map_or(0, |element| element.bits()).to_le_bytes();
+        (0..self.count).flat_map(|at| element(at).into_iter().take(self.width())).collect()
+    }
+
     /// Which element of the region an access takes for an index tuple.
     pub fn position(&self, index: &[u64]) -> usize {
         let at = self.start + self.strides.iter().zip(index).map(|(s, i)| s * *i as i64).sum::<i64>();

@@ -320,7 +320,7 @@ mod tests {
             origin: vec![],
             domain: vec![],
             product: None,
-            loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: access.clone() }; 2],
+            loads: vec![Load { buffer: BufferId(0), dtype: DType::F32, access: access.clone(), known: Vec::new() }; 2],
             stores: vec![Store { buffer: BufferId(1), dtype, access, value: Arg::Stmt(last) }],
             body,
             broadcasts: Vec::new(),

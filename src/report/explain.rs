@@ -2,7 +2,7 @@
 
 use crate::dim::{Bindings, DimError};
 use crate::graph::{Graph, Kind, NodeId};
-use crate::plan::{Decision, Moved, Plan, Reason, Routine, Step, Verdict};
+use crate::plan::{Decision, Kernel, Moved, Plan, Reason, Routine, Step, Table, Verdict};
 use crate::{emit, fuse, passes};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +54,20 @@ impl Traffic {
         let counted = moved.and_then(|moved| Ok((moved.launches, moved.at(sizes)?)));
         let (launches, (bytes, sectors)) = counted.unwrap_or((0, (u64::MAX, u64::MAX)));
         Traffic { launches, bytes, sectors }
+    }
+}
+
+/// `Flat { vector: 16 }, 256 codes looked up in each of 64 channels`
+fn form(kernel: &Kernel) -> String {
+    let form = format!("{:?}", kernel.schedule.form);
+    match kernel.schedule.table {
+        Some(Table::Channels8 { .. }) => {
+            let channels = kernel.channels().map_or(0, |found| found.channels);
+            format!("{form}, 256 codes looked up in each of {channels} channels")
+        }
+        Some(Table::Codes8) => format!("{form}, 256 codes looked up"),
+        Some(Table::Codes16 { .. }) => format!("{form}, 65,536 codes looked up"),
+        None => form,
     }
 }
 
@@ -117,7 +131,7 @@ pub fn explain(
             name: kernel.name.clone(),
             line: emit::describe(plan, kernel),
             ops: kernel.body.iter().map(|stmt| stmt.op.to_string()).collect(),
-            form: format!("{:?}", kernel.schedule.form),
+            form: form(kernel),
             bytes,
             sectors,
             nodes: kernel.origin.iter().map(|o| o.name.clone()).collect(),

@@ -3,7 +3,7 @@
 //! Every one of them computes the same: what is listed here keeps to the rules by which [`super::choose`] decides, and differs from its
 //! choice in what only changes the time.
 
-use super::{MORE_THREADS, Options, THREADS, codes16, pick, product, vector};
+use super::{MORE_THREADS, Options, THREADS, channels, codes16, pick, product, vector};
 use crate::plan::{Form, Kernel, Pick, Table, layout};
 use crate::target::Target;
 
@@ -29,6 +29,7 @@ pub fn candidates(kernel: &Kernel, target: &Target, options: &Options) -> Vec<Pi
             let flat = Form::Flat { vector: vector::flat(kernel, target, THREADS) };
             all.extend(sized(flat, None));
         }
+        (_, Some(Table::Channels8 { .. })) => all.extend(sized(super::form(kernel, target), None)),
         (Form::Flat { vector }, table) => {
             let most = vector::most(kernel);
             for vector in [vector / 2, *vector, vector * 2].into_iter().filter(|n| (1..=most).contains(n)) {
@@ -36,8 +37,10 @@ pub fn candidates(kernel: &Kernel, target: &Target, options: &Options) -> Vec<Pi
             }
             all.extend(sized(chosen.form.clone(), None));
             all.extend(codes16::pick(kernel, target));
+            all.extend(channels::pick(kernel, target, options));
         }
         (&Form::Rows { vector, .. }, table) => {
+            all.extend(channels::pick(kernel, target, options));
             let [outer @ .., _] = &kernel.domain[..] else { return all };
             let whole = |rows: &u32| {
                 let last = outer.last().is_some_and(|last| layout::is_multiple(last, u64::from(*rows)));

@@ -14,7 +14,7 @@ const COPIERS: usize = 64;
 /// Tables of a kernel at most.
 const MOST: usize = 2;
 /// Clocks of a multiprocessor for 32 look-ups at random codes: a bank has up to 3.5 of them on average.
-const CONFLICTS: f64 = 3.5;
+pub(super) const CONFLICTS: f64 = 3.5;
 /// Arithmetic must take this much longer: a table has to be copied, and waited for.
 const MARGIN: f64 = 1.25;
 

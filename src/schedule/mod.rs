@@ -2,6 +2,7 @@
 //! indices. Fills [`Kernel::schedule`] and nothing else.
 
 mod candidates;
+mod channels;
 mod codes16;
 mod error;
 mod lookup;
@@ -58,6 +59,9 @@ fn pick(kernel: &Kernel, target: &Target, options: &Options) -> Pick {
         let (form, table) = (Form::Flat { vector }, Some(Table::Codes16 { blocks }));
         return Pick { form, table, threads: codes16::THREADS, library: false };
     }
+    if let Some(pick) = channels::choose(kernel, target, options) {
+        return pick;
+    }
     let table = table(kernel, &form);
     let threads = threads(kernel, &form, target);
     Pick { form, table, threads, library: false }
@@ -71,14 +75,15 @@ pub fn with(kernel: &Kernel, pick: Pick, target: &Target, options: &Options) -> 
         // The host rounds, and no arithmetic is left to choose.
         return Schedule { form, table, threads, index, traffic, ..Schedule::default() };
     }
-    // A table of 16-bit codes leaves the arithmetic to pointers that are not aligned.
+    // A table of 16-bit codes or of channels leaves the arithmetic to pointers that are not aligned.
     let compute = if packed::fits(kernel, &form, target) { Compute::Packed } else { compute(kernel) };
     let relief = relief::choose(kernel, &form, compute, target);
     let rounding = rounding(kernel, compute, options);
     let lookups = Vec::new();
     let schedule = Schedule { form, table, lookups, compute, index, threads, traffic, rounding, relief, library };
     // Products have no place for a table.
-    if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided {
+    if kernel.product.is_some() || kernel.loads.len() < 2 || schedule.form == Form::Strided || schedule.table.is_some()
+    {
         return schedule;
     }
     let kernel = Kernel { schedule, ..kernel.clone() };

@@ -54,6 +54,12 @@ impl Body {
     }
 }
 
+/// The contents of a kernel's constant operand.
+pub fn known(dtype: DType, count: usize, element: impl Fn(usize) -> f64) -> Vec<Scalar> {
+    let number = |x: f64| if dtype.is_float() { Number::Float(x) } else { Number::Int(x as i128) };
+    (0..count).map(|i| Scalar::new(dtype, number(element(i)))).collect()
+}
+
 /// Strides of an operand over a domain.
 pub type Strides = fn(&[Dim]) -> Vec<Dim>;
 
@@ -106,6 +112,7 @@ pub fn with_product(
         buffer: BufferId(i as u32),
         dtype: *dtype,
         access: access(strides(&domain)),
+        known: Vec::new(),
     };
     let loads: Vec<Load> = loads.iter().enumerate().map(load).collect();
     let out = BufferId(loads.len() as u32);

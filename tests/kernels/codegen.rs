@@ -131,6 +131,17 @@ fn cases() -> Vec<(&'static str, Kernel)> {
         kernel.stores[0].access.strides[0] = pointweld::dim::Dim::fixed(96 * 1600);
         kernel
     }));
+    let channels = |domain: &[i64], axis| crate::channels::silu(domain, axis, I8, I8);
+    cases.push(("channels_nchw_i8", channels(&[32, 128, 6400], 1)));
+    cases.push(("channels_nhwc_i8", channels(&[32 * 6400, 128], 1)));
+    // The same without a table, because the constants are not known.
+    for (name, domain) in
+        [("channels_nchw_arithmetic", &[32, 128, 6400][..]), ("channels_nhwc_arithmetic", &[32 * 6400, 128])]
+    {
+        let mut kernel = channels(domain, 1);
+        kernel.loads.iter_mut().for_each(|load| load.known.clear());
+        cases.push((name, kernel));
+    }
     // Two functions of few ops that the slow unit takes long for, and many.
     let chain = |b: &mut build::Body, length: usize| {
         (0..length).fold(b.load(0), |x, _| {
@@ -246,6 +257,8 @@ fn the_estimates_say_what_limits() {
         ("add_silu_i8", "memory", 20.0),
         ("i32_bias_silu_i8", "memory", 39.0),
         ("silu_i8", "memory", 6.0),
+        ("channels_nchw_arithmetic", "issue", 30.0),
+        ("channels_nhwc_arithmetic", "issue", 34.0),
         ("chain_f16", "memory", 5.0),
         ("two_silu_f16", "memory", 19.0),
         ("add_f16", "memory", 4.0),

@@ -12,6 +12,7 @@ mod machines;
 mod random_graph;
 
 mod build;
+mod channels;
 mod codegen;
 mod codes;
 mod differential;

@@ -1,5 +1,6 @@
 //! One file for each form of loop nest: it decides what each line of its skeleton says.
 
+mod channels;
 mod codes16;
 mod doubt;
 mod flat;
@@ -9,6 +10,7 @@ mod rows;
 mod table;
 mod transposed;
 
+pub use channels::channels;
 pub use codes16::codes16;
 pub use doubt::Doubts;
 pub use flat::flat;

@@ -49,7 +49,7 @@ fn a_kink_is_no_jump() {
 /// A kernel of that body, over loads of these types.
 fn kernel(loads: &[DType], body: Vec<Stmt>) -> Kernel {
     let access = Access { offset: 0.into(), strides: Vec::new() };
-    let load = |dtype: &DType| Load { buffer: BufferId(0), dtype: *dtype, access: access.clone() };
+    let load = |dtype: &DType| Load { buffer: BufferId(0), dtype: *dtype, access: access.clone(), known: Vec::new() };
     Kernel {
         name: "k".into(),
         origin: Vec::new(),
