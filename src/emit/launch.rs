@@ -30,6 +30,8 @@ pub enum Blocks {
     Tiles(Vec<(Dim, u64)>),
     /// As [`Blocks::Tiles`], `split` blocks a tile, each of which leaves `words` words of 4 bytes for the last of them.
     Split { tiles: Vec<(Dim, u64)>, split: u32, words: u32 },
+    /// As [`Blocks::Tiles`], `step` elements a thread in each pass of its loop.
+    Walked { tiles: Vec<(Dim, u64)>, step: u64 },
     /// As many blocks as the device has multiprocessors, or fewer if ⌈size / step⌉ threads need fewer.
     Persistent { size: Dim, step: u64, multiprocessors: u32 },
 }
@@ -125,7 +127,7 @@ impl LaunchRule {
             Blocks::Threads(pairs) => steps(pairs),
             Blocks::Tiles(pairs) => steps(pairs) / f64::from(self.threads),
             Blocks::Split { tiles, split, .. } => steps(tiles) / f64::from(*split) / f64::from(self.threads),
-            Blocks::Persistent { step, .. } => *step as f64,
+            Blocks::Walked { step, .. } | Blocks::Persistent { step, .. } => *step as f64,
         }
     }
 
@@ -135,7 +137,9 @@ impl LaunchRule {
             Blocks::Split { split, words, .. } => {
                 Scratch { partials: 4 * blocks * u64::from(words), counters: 4 * blocks / u64::from(split.max(1)) }
             }
-            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Persistent { .. } => Scratch::default(),
+            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Walked { .. } | Blocks::Persistent { .. } => {
+                Scratch::default()
+            }
         }
     }
 
@@ -149,7 +153,7 @@ impl LaunchRule {
         let threads = u64::from(self.threads);
         Ok(match &self.blocks {
             Blocks::Threads(pairs) => product(pairs)?.div_ceil(threads),
-            Blocks::Tiles(pairs) => product(pairs)?,
+            Blocks::Tiles(tiles) | Blocks::Walked { tiles, .. } => product(tiles)?,
             Blocks::Split { tiles, split, .. } => product(tiles)?.saturating_mul(u64::from(*split)),
             Blocks::Persistent { size, step, multiprocessors } => {
                 size.eval(bindings)?.div_ceil(*step).div_ceil(threads).min(u64::from(*multiprocessors))

@@ -187,7 +187,7 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
     };
     let blocks = match &rule.blocks {
         Blocks::Threads(pairs) => format!("pw_ceil_div({}, {})", product(pairs), rule.threads),
-        Blocks::Tiles(pairs) => product(pairs),
+        Blocks::Tiles(pairs) | Blocks::Walked { tiles: pairs, .. } => product(pairs),
         Blocks::Split { tiles, split, .. } => format!("{} * {split}", product(tiles)),
         Blocks::Persistent { size, step, multiprocessors } => {
             format!("pw_min(pw_ceil_div(pw_ceil_div({}, {step}), {}), {multiprocessors})", c(size), rule.threads)

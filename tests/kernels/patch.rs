@@ -27,7 +27,7 @@ fn in_patch(kernel: &mut Kernel, patch: Patch) {
     let filters = kernel.domain.last().and_then(|d| d.known()).unwrap_or(1) as u32;
     let width = kernel.stores.iter().map(|s| s.dtype.bits() / 8).max().unwrap_or(4);
     let most = (patch.filters / 4).min(16 / width);
-    let vector = (0..5).map(|n| 16 >> n).find(|n| *n <= most && filters % n == 0).unwrap_or(1);
+    let vector = (0..5).map(|n| 16 >> n).find(|n| *n <= most && filters.is_multiple_of(*n)).unwrap_or(1);
     kernel.schedule.form = Form::Patch { patch, vector: if patch.copy == (0, 0) { 1 } else { vector } };
 }
 

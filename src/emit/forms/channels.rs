@@ -22,14 +22,14 @@ pub fn channels(parts: &Parts, vector: u32, window: u32, steps: u32) -> Result<F
     let innermost = found.inner.is(1);
     let threads = kernel.schedule.threads;
     let lanes = window / vector.max(1);
-    if innermost && (lanes == 0 || window % vector != 0 || threads % lanes != 0) {
+    if innermost && (lanes == 0 || !window.is_multiple_of(vector) || !threads.is_multiple_of(lanes)) {
         return Err(unfit("its window of channels is not shared out evenly"));
     }
     let mut indexer = Indexer { domain: &kernel.domain, width: parts.width(), params: Vec::new() };
     let channel_count = Dim::fixed(found.channels as i64);
     let span = threads * vector * steps;
     let block = "(idx)blockIdx.x";
-    let (place, element_at, blocks) = if innermost {
+    let (place, element_at, tiles) = if innermost {
         let windows = channel_count.ceil_div(&Dim::fixed(i64::from(window))).map_err(dim)?;
         let quotient = indexer.quotient(block, "windows", &windows);
         indexer.param(Param::size("rows".into(), &found.outer, parts.width()));
@@ -47,7 +47,7 @@ pub fn channels(parts: &Parts, vector: u32, window: u32, steps: u32) -> Result<F
             "const bool inside = row < rows && column < channels;".to_owned(),
         ];
         let tiles = vec![(found.outer.clone(), u64::from(rows * steps)), (channel_count, u64::from(window))];
-        (place, at, Blocks::Tiles(tiles))
+        (place, at, tiles)
     } else {
         let chunks = found.inner.ceil_div(&Dim::fixed(i64::from(span))).map_err(dim)?;
         let quotient = indexer.quotient(block, "chunks", &chunks);
@@ -64,7 +64,7 @@ pub fn channels(parts: &Parts, vector: u32, window: u32, steps: u32) -> Result<F
             "const bool inside = at < inner;".to_owned(),
         ];
         let tiles = vec![(found.outer.clone(), 1), (channel_count, 1), (found.inner.clone(), u64::from(span))];
-        (place, at, Blocks::Tiles(tiles))
+        (place, at, tiles)
     };
 
     let ahead = AHEAD.min(steps);
@@ -119,6 +119,7 @@ pub fn channels(parts: &Parts, vector: u32, window: u32, steps: u32) -> Result<F
     let column = if innermost { format!("threadIdx.x % {lanes}u * {wide}u") } else { String::new() };
     context.insert("pointers", &table.pointers_at(&column));
     let params = parts.params(pointers, indexer.params);
+    let blocks = Blocks::Walked { tiles, step: wide * u64::from(ahead) };
     Ok(Filled {
         name: format!("{}_channels", parts.name()),
         template: "channels",

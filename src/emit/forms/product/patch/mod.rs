@@ -205,7 +205,7 @@ fn progression(values: &[u32], index: &str) -> String {
         return format!("{index} * {step}u");
     }
     // Rows of a tile, some fragments each.
-    for n in (2..values.len()).filter(|n| values.len() % n == 0) {
+    for n in (2..values.len()).filter(|n| values.len().is_multiple_of(*n)) {
         let down = values[n];
         if values.iter().enumerate().all(|(i, value)| *value == (i / n) as u32 * down + (i % n) as u32 * step) {
             return format!("({index} / {n}u * {down}u + {index} % {n}u * {step}u)");
