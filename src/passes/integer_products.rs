@@ -135,20 +135,7 @@ fn rewrite(graph: &Graph, id: NodeId) -> Option<Rewrite> {
     let n = *sizes.get(columns)?;
     let inner: usize = sizes[columns + 1..].iter().product();
     let (scale, zero) = (channelwise(scale, sizes, columns)?, channelwise(zero, sizes, columns)?);
-    let of = |list: &[f64], i: usize| if list.len() == 1 { list[0] } else { list[i / inner.max(1) % n] };
-    // Differences of codes of 8 bits, of which f64 holds every one.
-    let moved: Vec<i16> = tensor.to_f64().into_iter().enumerate().map(|(i, q)| (q - of(&zero, i)) as i16).collect();
-    let weights = match () {
-        () if moved.iter().all(|q| i8::try_from(*q).is_ok()) => {
-            Tensor::from_vec(sizes, moved.iter().map(|q| *q as i8).collect::<Vec<_>>()).ok()?
-        }
-        () if moved.iter().all(|q| u8::try_from(*q).is_ok()) => {
-            Tensor::from_vec(sizes, moved.iter().map(|q| *q as u8).collect::<Vec<_>>()).ok()?
-        }
-        () => return None,
-    };
-    let mut sums = vec![0i128; n];
-    moved.iter().enumerate().for_each(|(i, q)| sums[i / inner.max(1) % n] += i128::from(*q));
+    let weights = moved(tensor, &zero, inner)?;
     // A stack of matrices has sums of its own each.
     let stacked = sizes.len() > 2 && matches!(anchor, Anchor::Gemm { .. });
     let flat = scale.len() == 1 && zx == 0;
@@ -158,8 +145,13 @@ fn rewrite(graph: &Graph, id: NodeId) -> Option<Rewrite> {
     let last = if shape.rank() == 0 || flat { vec![] } else { vec![n] };
     let count = if flat { 1 } else { n };
     let factors = (0..count).map(|c| sx * if scale.len() == 1 { scale[0] } else { scale[c] });
-    let correction: Option<Vec<i32>> = sums[..count].iter().map(|sum| i32::try_from(zx * sum).ok()).collect();
-    let correction = if zx == 0 { vec![0; count] } else { correction? };
+    let correction = match zx {
+        0 => vec![0; count],
+        zx => {
+            let all = sums(&weights, inner, n).into_iter().map(|sum| i32::try_from(zx * i128::from(sum)).ok());
+            all.collect::<Option<Vec<i32>>>()?
+        }
+    };
     let anchor = match anchor {
         Anchor::ConvLast { conv, .. } => Anchor::ConvLast { conv, pad: i32::try_from(zx).ok()? },
         other => other,
@@ -170,6 +162,47 @@ fn rewrite(graph: &Graph, id: NodeId) -> Option<Rewrite> {
         scale: scales(&last, factors)?,
         zero: Tensor::from_vec(&last, correction).ok()?,
     })
+}
+
+/// w′: codes of 8 bits moved to the zero point 0. `zero` holds one for all, or one for each channel in turn, of which `inner` successive
+/// codes belong to one. `None` if some difference is no code of 8 bits. Weights have millions of codes: what is of zero point 0 already is not copied.
+fn moved(codes: &Tensor, zero: &[f64], inner: usize) -> Option<Tensor> {
+    let signed = codes.dtype() == DType::I8;
+    if !signed && codes.dtype() != DType::U8 {
+        return None;
+    }
+    let bytes = codes.bytes();
+    let run = if zero.len() == 1 { bytes.len() } else { inner };
+    let runs = || bytes.chunks(run.max(1)).enumerate().map(|(i, run)| (run, zero[i % zero.len()] as i16));
+    let code = |byte: u8| if signed { i16::from(byte as i8) } else { i16::from(byte) };
+    // An empty tensor is one of i8.
+    let (mut least, mut most) = (i16::MAX, i16::MIN);
+    for (run, zero) in runs() {
+        let (low, high) =
+            run.iter().fold((i16::MAX, i16::MIN), |(low, high), byte| (low.min(code(*byte)), high.max(code(*byte))));
+        (least, most) = (least.min(low.saturating_sub(zero)), most.max(high.saturating_sub(zero)));
+    }
+    let fits = |dtype: &DType| dtype.int_range().is_some_and(|(a, b)| a <= least.into() && i128::from(most) <= b);
+    let dtype = [DType::I8, DType::U8].into_iter().find(fits)?;
+    let moved = match zero.iter().all(|z| *z == 0.0) {
+        true => bytes.clone(),
+        // The lower byte of the difference is its code in whichever of the types holds it.
+        false => runs().flat_map(|(run, zero)| run.iter().map(move |byte| byte.wrapping_sub(zero as u8))).collect(),
+    };
+    Tensor::new(dtype, codes.sizes().to_vec(), moved).ok()
+}
+
+/// The sum of the codes of each of `n` channels, of which `inner` successive codes belong to one.
+fn sums(codes: &Tensor, inner: usize, n: usize) -> Vec<i64> {
+    let signed = codes.dtype() == DType::I8;
+    let code = |byte: &u8| if signed { i64::from(*byte as i8) } else { i64::from(*byte) };
+    let mut sums = vec![0; n];
+    for row in codes.bytes().chunks((inner * n).max(1)) {
+        for (sum, run) in sums.iter_mut().zip(row.chunks(inner.max(1))) {
+            *sum += run.iter().map(code).sum::<i64>();
+        }
+    }
+    sums
 }
 
 /// One number, or one for each index of `axis` of weights of these sizes.

@@ -5,6 +5,8 @@ use super::{LARGEST, Value, times};
 use crate::dtype::DType;
 use crate::op::Op;
 use crate::scalar::Number;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Steps of the sample from one power of two to the next, where functions bend.
 const STEPS: i32 = 12;
@@ -78,13 +80,54 @@ impl Point {
     }
 }
 
+/// What a sample depends on: the op, the operand that varies with its range and error, and the others' values. Numbers by their bits.
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    op: Op,
+    slot: usize,
+    varying: [u64; 5],
+    constants: Vec<u64>,
+}
+
+/// What was sampled, and whether its error follows from the operand's: then it is `of` the same values.
+type Answer = (Value, bool);
+
+/// The groups of a model ask the same questions: their activations are few, and operands whose size is known at run time only have the
+/// same range. A sample takes a fifth of a millisecond.
+static ASKED: LazyLock<Mutex<HashMap<Question, Answer>>> = LazyLock::new(Mutex::default);
+/// Answers kept; all are forgotten where there would be more.
+const KEPT: usize = 4096;
+
 /// The range and the error of `op` where operand `slot` varies and the others are constants.
 pub(super) fn sampled(op: Op, args: &[Value], slot: usize) -> Value {
-    let function = Function { op, args, slot };
     let x = &args[slot];
     if x.absolute.is_infinite() {
         return Value::unknown();
     }
+    let question = Question {
+        op,
+        slot,
+        varying: [x.low, x.high, x.absolute, x.relative, x.spread].map(f64::to_bits),
+        constants: args.iter().enumerate().filter(|(i, _)| *i != slot).map(|(_, arg)| arg.low.to_bits()).collect(),
+    };
+    let known = ASKED.lock().unwrap_or_else(PoisonError::into_inner).get(&question).cloned();
+    let (mut value, follows) = known.unwrap_or_else(|| {
+        let answer = sample(&Function { op, args, slot });
+        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= KEPT {
+            asked.clear();
+        }
+        asked.insert(question, answer.clone());
+        answer
+    });
+    if follows {
+        value.of = x.of.clone();
+    }
+    value
+}
+
+fn sample(function: &Function) -> Answer {
+    let x = &function.args[function.slot];
     let mut value = Value::exact(0.0, 0.0);
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     let (mut steepest, mut last, mut beyond, mut jumps) = (0.0f64, None, None, false);
@@ -98,26 +141,26 @@ pub(super) fn sampled(op: Op, args: &[Value], slot: usize) -> Value {
         }
         jumps |= beyond.take().is_some_and(|before| before != 0.0 && point != 0.0);
         (low, high) = (low.min(y), high.max(y));
-        let step = x.at(point).max(point.abs() * 1e-8).max(1e-40);
-        let change = function.change(point, y, step) * SAFETY;
-        // Either bound would do: the relative one where values are large.
-        match (x.is_exact(), y.abs() < 1.0) {
-            (true, _) => {}
-            (false, true) => value.absolute = value.absolute.max(change),
-            (false, false) => value.relative = value.relative.max(change / y.abs()),
+        if !x.is_exact() {
+            let step = x.at(point).max(point.abs() * 1e-8).max(1e-40);
+            let change = function.change(point, y, step) * SAFETY;
+            // Either bound would do: the relative one where values are large.
+            match y.abs() < 1.0 {
+                true => value.absolute = value.absolute.max(change),
+                false => value.relative = value.relative.max(change / y.abs()),
+            }
+            steepest = steepest.max(change / step);
         }
-        steepest = steepest.max(change / step);
         let here = function.point(point, y, point.abs().max(1e-30) * 1e-6);
         jumps |= last.replace(here).is_some_and(|before| function.jumps(before, here));
     }
-    let (least, most) = op.row().range.unwrap_or((-LARGEST, LARGEST));
+    let (least, most) = function.op.row().range.unwrap_or((-LARGEST, LARGEST));
     // An operand beside a jump may be computed on its other side; the sample does not find how near a pole it comes.
     if jumps || value.relative > 0.01 {
         let known = if x.is_exact() { value } else { Value::unknown() };
-        return known.within(least, most);
+        return (known.within(least, most), false);
     }
     value.spread = times(steepest, x.spread);
-    value.of = x.of.clone();
     // Between the points a function may pass its sampled extremes.
     let margin = (high - low).abs() * 0.05;
     if low > high || x.size() >= 0.1 * LARGEST {
@@ -126,20 +169,26 @@ pub(super) fn sampled(op: Op, args: &[Value], slot: usize) -> Value {
     // No error is larger than the range.
     let (low, high) = ((low - margin).max(least), (high + margin).min(most));
     value.absolute = value.absolute.min((high - low).max(0.0));
-    value.within(low, high)
+    (value.within(low, high), true)
 }
 
-/// Where a function is sampled, in ascending order: the ends of the range, zero, and in both directions geometrically, in small steps
-/// where functions bend.
-fn points(low: f64, high: f64) -> impl Iterator<Item = f64> {
+/// Where functions are sampled, in ascending order: at zero, and in both directions geometrically, in small steps where functions bend.
+static POINTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
     let inner = (-24 * STEPS..=24 * STEPS).map(|i| f64::from(i) / f64::from(STEPS));
     let outer = (-126..-24).chain(25..128).map(f64::from);
-    let mut sizes: Vec<f64> = inner.chain(outer).map(f64::exp2).collect();
-    let near = [low.abs(), high.abs()];
-    sizes.extend(near.into_iter().filter(|size| *size > 0.0));
-    let mut all: Vec<f64> = sizes.iter().flat_map(|size| [-size, *size]).chain([0.0]).collect();
-    all.retain(|x| (low..=high).contains(x));
+    let mut all: Vec<f64> = inner.chain(outer).map(f64::exp2).flat_map(|size| [-size, size]).chain([0.0]).collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
-    all.into_iter()
+    all
+});
+
+/// The points of a range, in ascending order, with its ends and what lies opposite to them.
+fn points(low: f64, high: f64) -> Vec<f64> {
+    let (from, to) = (POINTS.partition_point(|x| *x < low), POINTS.partition_point(|x| *x <= high));
+    let mut all = POINTS.get(from..to).unwrap_or_default().to_vec();
+    let near = [low.abs(), high.abs()].into_iter().filter(|size| *size > 0.0);
+    all.extend(near.flat_map(|size| [-size, size]).filter(|x| (low..=high).contains(x)));
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
 }
