@@ -349,6 +349,35 @@ def version(binary):
     return hashlib.sha256(binary.read_bytes()).hexdigest()
 
 
+def stored_in(model, kind):
+    """The float model with weights, and whatever a node makes for another, rounded to a 16-bit type: what FP32 differs from by no more than how
+    its tensors are stored."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    typed = onnx.shape_inference.infer_shapes(model).graph.value_info
+    floats = {value.name for value in typed if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    floats |= {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT and tensor.dims}
+    casts = {name: [helper.make_node("Cast", [name], [f"{name}#16"], to=kind),
+                    helper.make_node("Cast", [f"{name}#16"], [f"{name}#stored"], to=TensorProto.FLOAT)] for name in floats}
+    made = {output for node in model.graph.node for output in node.output}
+    nodes = [cast for name in sorted(floats - made) for cast in casts[name]]
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = f"{name}#stored" if name in floats else name
+        nodes += [node, *(cast for name in node.output if name in floats for cast in casts[name])]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def half_rows(y, seed):
+    held = y.split(seed)[1]
+    rows = {}
+    add = adder(rows)
+    for name, kind in [("f16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)]:
+        add(f"not quantized, stored in {name}", y.measure(stored_in(y.model, kind), held))
+    return rows
+
+
 def ort_rows(y, seed, work):
     calibration, held = y.split(seed)
     rows = {}
@@ -392,7 +421,8 @@ def yolo(binary, splits, work):
     y = shared_yolo()
     measured = []
     for seed in splits:
-        rows = dict(remembered(work / f"ort-{seed}.json", ort.__version__, lambda: ort_rows(y, seed, work)))
+        rows = remembered(work / f"half-{seed}.json", ort.__version__, lambda: half_rows(y, seed))
+        rows = rows | remembered(work / f"ort-{seed}.json", ort.__version__, lambda: ort_rows(y, seed, work))
         if binary.name != "none":
             rows |= remembered(work / f"pointweld-{seed}.json", version(binary), lambda: pointweld_rows(binary, y, seed, work))
         measured.append(rows)
