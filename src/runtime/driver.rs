@@ -10,7 +10,7 @@ use cudarc::driver::sys::{self, CUresult};
 use super::DeviceError;
 
 /// The functions that this room, or cudarc on its behalf, calls.
-const FUNCTIONS: [&str; 42] = [
+const FUNCTIONS: [&str; 43] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -53,6 +53,7 @@ const FUNCTIONS: [&str; 42] = [
     "cuStreamEndCapture",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
+    "cuTensorMapEncodeTiled",
 ];
 
 /// Loads and initialises the driver; later calls return the first one's result.
