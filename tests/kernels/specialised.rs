@@ -102,12 +102,12 @@ fn convolutions_of_one_pixel_are_products() {
     }
 }
 
-/// A kernel over as many multiprocessors as said: with one, a block walks all tiles; with more than tiles, each has one at most.
+/// With one multiprocessor a block walks all tiles. With more than two the prover takes two, so that blocks walk several tiles still.
 #[test]
 fn blocks_walk_tiles_whatever_their_number() {
-    for (t, tile) in tiles(F16).into_iter().enumerate().take(4) {
-        let kernel = with(Gemm::new(F16, 300, 200, 328).kernel(&[(F16, columns)], F16, bias_silu(F16)), tile);
-        for multiprocessors in [1, 3, 5, 132] {
+    for (t, tile) in tiles(F16).into_iter().enumerate().take(2) {
+        let kernel = with(Gemm::new(F16, 300, 72, 200).kernel(&[(F16, columns)], F16, bias_silu(F16)), tile);
+        for multiprocessors in [1, 132] {
             let mut source = source(&kernel);
             let Blocks::Walk { multiprocessors: spread, tiles } = &mut source.rule.blocks else { panic!("{:?}", source.rule) };
             *spread = multiprocessors;
@@ -123,9 +123,9 @@ fn blocks_walk_tiles_whatever_their_number() {
 
 #[test]
 fn planted_faults_are_caught() {
-    for tile in [tiles(F16)[2], tiles(F16)[1]] {
+    for tile in [tiles(F16)[0], tiles(F16)[3]] {
         let crews = tile.crews() == 2;
-        let gemm = Gemm::new(F16, 260, 136, 400);
+        let gemm = Gemm::new(F16, 200, 72, 328);
         let kernel = with(gemm.kernel(&[(F16, columns)], F16, bias_silu(F16)), tile);
         let source = source(&kernel);
         let text = &source.text;
@@ -193,8 +193,8 @@ fn candidates_where_a_tensor_map_fits_and_never_the_choice() {
     };
     let gemm = |m, n, k| Gemm::new(F16, m, n, k);
     let kernel = |gemm: Gemm| gemm.kernel(&[(F16, columns)], F16, bias_silu(F16));
-    assert_eq!(engines(&kernel(gemm(8192, 8192, 512)), Arch::SM_90), 7);
-    assert_eq!(engines(&kernel(Gemm { transposed: (false, false), ..gemm(512, 512, 520) }), Arch::SM_90), 7);
+    assert_eq!(engines(&kernel(gemm(8192, 8192, 512)), Arch::SM_90), 6);
+    assert_eq!(engines(&kernel(Gemm { transposed: (false, false), ..gemm(512, 512, 520) }), Arch::SM_90), 6);
     for (what, none) in [
         ("lines of no multiple of 16 bytes", gemm(512, 512, 516)),
         ("a batch", Gemm { batch: 3, ..gemm(512, 512, 512) }),
@@ -207,7 +207,7 @@ fn candidates_where_a_tensor_map_fits_and_never_the_choice() {
     }
     let codes = |transposed| Gemm { transposed, ..Gemm::new(I8, 512, 512, 512) };
     let kernel = |transposed| codes(transposed).kernel(&[(F32, columns), (F32, columns)], I8, requantize);
-    assert_eq!((engines(&kernel((false, true)), Arch::SM_90), engines(&kernel((false, false)), Arch::SM_90)), (7, 0));
+    assert_eq!((engines(&kernel((false, true)), Arch::SM_90), engines(&kernel((false, false)), Arch::SM_90)), (6, 0));
 }
 
 #[test]

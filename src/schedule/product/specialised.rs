@@ -9,11 +9,11 @@ use crate::target::Target;
 /// Engine, rows, columns, warps of a crew along both.
 type Row = (Engine, u32, u32, (u32, u32));
 
-/// By what shared memory and registers allow: 128 accumulators a thread, or 64 where there are twice the warps for the epilogue.
-const ROWS: [Row; 7] = [
+/// By what shared memory and registers allow: 128 accumulators a thread at most. Twice the warps with 64 each would leave a thread 96 registers to compile
+/// for, which an epilogue of codes spills.
+const ROWS: [Row; 6] = [
     (Engine::Cooperative, 256, 128, (8, 1)),
     (Engine::Cooperative, 128, 256, (8, 1)),
-    (Engine::Cooperative, 128, 256, (8, 2)),
     (Engine::Cooperative, 128, 128, (8, 1)),
     (Engine::PingPong, 128, 128, (4, 1)),
     (Engine::PingPong, 64, 256, (4, 1)),
