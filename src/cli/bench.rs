@@ -165,8 +165,7 @@ fn cases(args: &BenchArgs) -> Result<Vec<Case>, Failure> {
         return Err(Failure::Usage("give a model, --expr, or --cases with a JSON list of {name, expr, dims}".into()));
     };
     let text = std::fs::read_to_string(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
-    let all: Vec<Case> =
-        serde_json::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    let all: Vec<Case> = serde_json::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     let only = args.only.as_deref().unwrap_or_default();
     Ok(all.into_iter().filter(|case| case.name.contains(only)).collect())
 }

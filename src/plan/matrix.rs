@@ -46,7 +46,8 @@ fn matrix(dtype: DType, offset: &Dim, rows: (&Dim, Dim), terms: (&Dim, Dim)) -> 
     } else {
         return None;
     };
-    let aligned = matches!(size, 1 | 2) && [offset, &pitch].iter().all(|dim| layout::is_multiple(dim, (UNIT / size).into()));
+    let aligned =
+        matches!(size, 1 | 2) && [offset, &pitch].iter().all(|dim| layout::is_multiple(dim, (UNIT / size).into()));
     let apart = match (pitch.known(), line.known()) {
         (Some(pitch), Some(line)) => pitch > 0 && pitch >= line,
         _ => pitch == *line,

@@ -277,9 +277,7 @@ impl Schedule {
     pub fn widened(&self) -> Schedule {
         let form = match &self.form {
             // A tensor map counts in 32 bits.
-            Form::Product { blocking, vector } => {
-                Form::Product { blocking: blocking.without_maps(), vector: *vector }
-            }
+            Form::Product { blocking, vector } => Form::Product { blocking: blocking.without_maps(), vector: *vector },
             form => form.clone(),
         };
         Schedule { form, index: IndexWidth::Bits64, ..self.clone() }

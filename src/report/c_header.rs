@@ -159,7 +159,8 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
                 let Some(factor) = kernel.factors.get(*index as usize) else { continue };
                 let Some(matrix) = kernel.matrices.as_ref().and_then(|all| all.get(*index as usize)) else { continue };
                 let size = matrix.dtype.bits() / 8;
-                let (name, times) = (Shown(&plan.buffer(factor.buffer).name), |dim: &Dim| format!("({}) * {size}", c(dim)));
+                let (name, times) =
+                    (Shown(&plan.buffer(factor.buffer).name), |dim: &Dim| format!("({}) * {size}", c(dim)));
                 arguments.push(format!(
                     "const pw_tensor_map* {id} /* of {name}, by cuTensorMapEncodeTiled: CU_TENSOR_MAP_DATA_TYPE_UINT{}, rank 2,\n       \
                      the address plus {} (a multiple of 16), sizes {{ {}, {} }}, stride {{ {} }}, box {{ {wide}, {high} }}, steps {{ 1, 1 }},\n       \

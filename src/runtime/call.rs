@@ -5,13 +5,15 @@ use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{self, CUtensorMap, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig};
+use cudarc::driver::sys::{
+    self, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig, CUtensorMap,
+};
 use smallvec::SmallVec;
 
 use super::driver::failed;
 use super::tensor_map;
-use crate::emit;
 use super::{Buffer, Device, DeviceError, Function, Stream};
+use crate::emit;
 
 /// One argument of a kernel. The variants' widths are the widths of the kernel's parameters.
 #[derive(Debug, Clone)]

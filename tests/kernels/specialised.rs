@@ -109,7 +109,9 @@ fn blocks_walk_tiles_whatever_their_number() {
         let kernel = with(Gemm::new(F16, 300, 72, 200).kernel(&[(F16, columns)], F16, bias_silu(F16)), tile);
         for multiprocessors in [1, 132] {
             let mut source = source(&kernel);
-            let Blocks::Walk { multiprocessors: spread, tiles } = &mut source.rule.blocks else { panic!("{:?}", source.rule) };
+            let Blocks::Walk { multiprocessors: spread, tiles } = &mut source.rule.blocks else {
+                panic!("{:?}", source.rule)
+            };
             *spread = multiprocessors;
             let count: u64 = tiles.iter().map(|(size, step)| size.known().unwrap() as u64 / step + 1).product();
             let launch = source.launch(&kernel, &Default::default()).unwrap();
@@ -140,7 +142,11 @@ fn planted_faults_are_caught() {
             assert!(!proof.holds(), "{what} is not caught: {tile:?}");
         };
         let bytes = (tile.m + tile.n) * 128;
-        fails("bytes that nobody expects", &format!("expect_bytes(full + slot * 8u, {bytes}u);"), "arrive(full + slot * 8u);");
+        fails(
+            "bytes that nobody expects",
+            &format!("expect_bytes(full + slot * 8u, {bytes}u);"),
+            "arrive(full + slot * 8u);",
+        );
         let (right, few) = (format!("slot * 8u, {bytes}u);"), format!("slot * 8u, {}u);", bytes / 2));
         fails("half of the bytes expected", &right, &few);
         fails("a slot that may not be empty", "wait_barrier(empty + slot * 8u, phase);", "");
@@ -156,13 +162,25 @@ fn planted_faults_are_caught() {
         } else {
             fails("a slot given back while it is read", "wgmma_wait<0>();", "");
         }
-        let give = if tile.is_ahead() { "if (step > 0u && lane == 0u) arrive(empty + last * 8u);" } else { "if (lane == 0u) arrive(empty + slot * 8u);" };
+        let give = if tile.is_ahead() {
+            "if (step > 0u && lane == 0u) arrive(empty + last * 8u);"
+        } else {
+            "if (lane == 0u) arrive(empty + slot * 8u);"
+        };
         fails("a slot that is never given back", give, "");
-        fails("arrivals of one warp too few", &format!("init_barrier(empty + i * 8u, {}u);", tile.warps.0), "init_barrier(empty + i * 8u, 1u);");
+        fails(
+            "arrivals of one warp too few",
+            &format!("init_barrier(empty + i * 8u, {}u);", tile.warps.0),
+            "init_barrier(empty + i * 8u, 1u);",
+        );
         fails("barriers that are not there yet", "__syncthreads();", "");
         fails("a tile in the other's place", "copy_tile(to + 0u, &a_map", "copy_tile(to + 0u, &b_map");
         fails("coordinates that changed places", "k, (u32)m0,", "(u32)m0, k,");
-        fails("a step that is left out", "step < steps; ++step) {\n          wait", "step + 1u < steps; ++step) {\n          wait");
+        fails(
+            "a step that is left out",
+            "step < steps; ++step) {\n          wait",
+            "step + 1u < steps; ++step) {\n          wait",
+        );
         fails("a wrong fragment's rows", "warp % 4u * 16u", "warp % 2u * 16u");
         fails("rows that are not stored", "part % 2u * 8u", "0u");
         if crews {
@@ -187,7 +205,8 @@ fn the_copy_engine_is_shown_its_barriers() {
 fn candidates_where_a_tensor_map_fits_and_never_the_choice() {
     let engines = |kernel: &Kernel, arch| {
         let picks = schedule::candidates(kernel, &Target::of(arch), &Options::default());
-        let specialised = |form: &Form| matches!(form, Form::Product { blocking, .. } if blocking.engine.is_specialised());
+        let specialised =
+            |form: &Form| matches!(form, Form::Product { blocking, .. } if blocking.engine.is_specialised());
         assert!(!specialised(&picks[0].form));
         picks.into_iter().filter(|pick| specialised(&pick.form)).count()
     };

@@ -58,7 +58,9 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     let mut a = factor("a", tile.m, "m0", "rows", &extent.m, &extent.k);
     let mut b = factor("b", tile.n, "n0", "columns", &extent.n, &extent.k);
     let specialised = match tile.engine.is_specialised() {
-        true => Some(Specialised::of(product, tile, width).ok_or_else(|| unfit("no tensor map fits its factors or its tile"))?),
+        true => Some(
+            Specialised::of(product, tile, width).ok_or_else(|| unfit("no tensor map fits its factors or its tile"))?,
+        ),
         false => None,
     };
     let (a_run, b_run, a_lines, b_lines) = match &specialised {

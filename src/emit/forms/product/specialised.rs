@@ -67,7 +67,8 @@ impl Specialised {
             let size = matrix.dtype.bits() / 8;
             let (count, across) = if matrix.deep { (1, 0) } else { (extent * size / ROW, ROW / size) };
             for i in 0..count {
-                let begin = format!("(u32){first}{}", if i > 0 { format!(" + {}u", i * across) } else { String::new() });
+                let begin =
+                    format!("(u32){first}{}", if i > 0 { format!(" + {}u", i * across) } else { String::new() });
                 let at = if matrix.deep { format!("k, {begin}") } else { format!("{begin}, k") };
                 copies.push(format!("copy_tile(to + {place}u, &{name}_map, {at}, full + slot * 8u);"));
                 place += extent * tile.k * size / count;
