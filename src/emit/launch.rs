@@ -126,7 +126,7 @@ impl Blocks {
     pub fn multiprocessors(&mut self) -> Option<&mut u32> {
         match self {
             Blocks::Persistent { multiprocessors, .. } | Blocks::Walk { multiprocessors, .. } => Some(multiprocessors),
-            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Split { .. } => None,
+            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Walked { .. } | Blocks::Split { .. } => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::emit::index::Indexer;
 use crate::emit::launch::Blocks;
 use crate::emit::params::Param;
 use crate::emit::{EmitError, names};
-use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Form, Product, layout};
+use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Product, layout};
 use crate::target::{Arch, Target};
 use factor::{Factor, Lines, Run, Strides, run_of};
 use specialised::Specialised;
