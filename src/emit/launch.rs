@@ -153,9 +153,7 @@ impl LaunchRule {
             | Blocks::Tiles(_)
             | Blocks::Walked { .. }
             | Blocks::Persistent { .. }
-            | Blocks::Walk { .. } => {
-                Scratch::default()
-            }
+            | Blocks::Walk { .. } => Scratch::default(),
         }
     }
 

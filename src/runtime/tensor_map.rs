@@ -8,15 +8,16 @@ use cudarc::driver::sys::{
 };
 
 use super::DeviceError;
-use super::driver::failed;
+use super::driver::{failed, ready_for};
 use crate::emit::TensorMap;
 
 /// The map of the matrix at an address.
 ///
 /// # Errors
-/// [`DeviceError::Failed`] if the driver does not take it: an address or a pitch that is no multiple of 16 bytes, an empty matrix, a tile of more than
+/// [`DeviceError::DriverTooOld`] from a driver before CUDA 12, which has no such maps. [`DeviceError::Failed`] if the driver does not take it: an address or a pitch that is no multiple of 16 bytes, an empty matrix, a tile of more than
 /// 256 elements or lines.
 pub(super) fn encode(pointer: u64, map: &TensorMap) -> Result<CUtensorMap, DeviceError> {
+    ready_for("cuTensorMapEncodeTiled")?;
     // Only moved, never computed with: floats of two bytes pass as integers.
     let element = match map.element {
         1 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_UINT8,

@@ -139,7 +139,7 @@ fn planted_faults_are_caught() {
             // In the kernel, not in the functions that it calls.
             let (head, body) = text.split_once("extern \"C\"").unwrap();
             let changed = format!("{head}extern \"C\"{}", body.replacen(from, to, 1));
-            assert_ne!(changed, *text, "{what}");
+            assert!(changed != *text, "{what}: {from}");
             let proof = proof_of(&kernel, &source, &ptx(&source, &changed, Arch::SM_90));
             assert!(!proof.holds(), "{what} is not caught: {tile:?}");
         };
@@ -172,7 +172,7 @@ fn planted_faults_are_caught() {
         fails("a slot that is never given back", give, "");
         fails(
             "arrivals of one warp too few",
-            &format!("init_barrier(empty + i * 8u, {}u);", tile.warps.0),
+            &format!("init_barrier(empty + i * 8u, {}u);", tile.warps.0 * tile.warps.1),
             "init_barrier(empty + i * 8u, 1u);",
         );
         fails("barriers that are not there yet", "__syncthreads();", "");
@@ -300,7 +300,8 @@ fn the_header_takes_tensor_maps() {
     let [kernel] = chosen.plan.kernels().collect::<Vec<_>>()[..] else { panic!("{:?}", chosen.plan) };
     let sizes = Default::default();
     let picks = schedule::candidates(kernel, &compiler.target(), compiler.schedule_options());
-    let specialised = |pick: &Pick| matches!(&pick.form, Form::Product { blocking, .. } if blocking.engine.is_specialised());
+    let specialised =
+        |pick: &Pick| matches!(&pick.form, Form::Product { blocking, .. } if blocking.engine.is_specialised());
     let pick = picks.into_iter().find(specialised).unwrap();
     let mut lock = Lock::default();
     let entry = Entry::new(kernel, Arch::SM_90, &sizes, Choice::Run(pick.clone()), 1.0, 2.0);
@@ -309,7 +310,12 @@ fn the_header_takes_tensor_maps() {
     assert_eq!(planned.plan.kernels().next().unwrap().schedule.form, pick.form);
     let sources: Vec<&emit::KernelSource> = planned.sources.iter().collect();
     let header = pointweld::report::c_header(&planned.plan, &sources, &vec![None; sources.len()], &[]);
-    for what in ["const pw_tensor_map* a_map", "p->b_map = *b_map;", "sizes { 264, 512 }, stride { (264) * 2 }", "pw_min("] {
+    for what in [
+        "const pw_tensor_map* a_map",
+        "p->b_map = *b_map;",
+        "sizes { INT64_C(264), INT64_C(512) }, stride { (INT64_C(264)) * 2 }",
+        "pw_min(",
+    ] {
         assert!(header.contains(what), "{what}: {header}");
     }
     let folder = tempfile::tempdir().unwrap();

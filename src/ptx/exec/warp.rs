@@ -178,7 +178,6 @@ impl Warp {
         ready.min_by_key(|(_, f)| (std::cmp::Reverse(f.stack.len()), f.pc)).map(|(i, _)| i)
     }
 
-
     fn join_fragments(&mut self) {
         let mut i = 0;
         while i < self.fragments.len() {
