@@ -71,6 +71,11 @@ if [[ $parts == *" racecheck "* ]] && command -v compute-sanitizer > /dev/null; 
         "$pointweld" bench --expr "$formula" >> "$out/racecheck.log" 2>&1 || { failed=1; echo "$tool: $formula"; }
     done
   done
+  # The blockings that no model chooses yet: warps that copy by tensor maps beside warps that multiply, all at once and in turns.
+  for tool in memcheck racecheck; do
+    timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 "$bundle/tests/kernels" specialised::gemms_of_codes specialised::convolutions \
+      --test-threads 1 >> "$out/racecheck.log" 2>&1 || { failed=1; echo "$tool: warps that only copy"; }
+  done
   grep -aE "(RACECHECK|ERROR) SUMMARY" "$out/racecheck.log" || failed=1
 fi
 

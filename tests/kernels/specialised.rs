@@ -1,5 +1,5 @@
-//! Products whose blocks walk the tiles, with a warp that has the copy engine (TMA) fill the stages, proved on the interpreter: copies land as late as
-//! they may, so a barrier that is not waited for shows.
+//! Products whose blocks walk the tiles, with a warp that has the copy engine (TMA) fill the stages, proved on the interpreter and on the GPU if there is
+//! one. On the interpreter copies land as late as they may, so a barrier that is not waited for shows.
 
 use crate::product::{
     Convolution, Gemm, TOOLCHAIN, bias_silu, columns, holds, proof_of, ptx, requantize, requantize_corrected, schedule,
