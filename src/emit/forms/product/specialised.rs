@@ -38,7 +38,7 @@ impl Specialised {
         let plain = (tile.slices, tile.split) == (1, 1) && width == IndexWidth::Bits32;
         let fits = |matrix: &Matrix, extent: u32| match matrix.deep {
             true => extent <= LONGEST,
-            false => extent * size % ROW == 0 && tile.k <= LONGEST,
+            false => (extent * size).is_multiple_of(ROW) && tile.k <= LONGEST,
         };
         let whole = tile.k * size == ROW && fits(&a, tile.m) && fits(&b, tile.n);
         (plain && whole).then_some(Specialised { factors: [(a, tile.m), (b, tile.n)], tile: *tile })
