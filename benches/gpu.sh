@@ -71,6 +71,11 @@ if [[ $parts == *" racecheck "* ]] && command -v compute-sanitizer > /dev/null; 
         "$pointweld" bench --expr "$formula" >> "$out/racecheck.log" 2>&1 || { failed=1; echo "$tool: $formula"; }
     done
   done
+  # The blockings that no model chooses yet: warps that copy by tensor maps beside warps that multiply, all at once and in turns.
+  for tool in memcheck racecheck; do
+    timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 "$bundle/tests/kernels" specialised::gemms_of_codes specialised::convolutions \
+      --test-threads 1 >> "$out/racecheck.log" 2>&1 || { failed=1; echo "$tool: warps that only copy"; }
+  done
   grep -aE "(RACECHECK|ERROR) SUMMARY" "$out/racecheck.log" || failed=1
 fi
 
@@ -112,9 +117,14 @@ if [[ $parts == *" bench "* ]]; then
 fi
 
 # The products and convolutions of benches/products.json: roofline, prediction, measurement, goals and peers in one table. AUTOTUNE=1 also has
-# max-autotune, minutes a case.
+# max-autotune, minutes a case; ONLY=TEXT takes the cases with this text in their names alone. Each row is written as it comes. First the matrix products,
+# each also by every blocking in which some warps only copy, beside the loop that is chosen.
 if [[ $parts == *" products "* ]]; then
-  "$pointweld" --json bench --cases "$here/products.json" > "$out/products.json" || failed=1
+  if [ -z "${ONLY:-}" ] || [[ $ONLY == gemm* ]]; then
+    "$pointweld" --json bench --cases "$here/products.json" --only "${ONLY:-gemm}" --specialised > "$out/specialised.json" || failed=1
+    python3 "$here/table_products.py" "$out" specialised.json | tee "$out/specialised.md"
+  fi
+  "$pointweld" --json bench --cases "$here/products.json" ${ONLY:+--only "$ONLY"} > "$out/products.json" || failed=1
   if [ -z "${NO_PEERS:-}" ] && python3 -c 'import torch' 2> /dev/null; then
     python3 "$here/peers_products.py" "$here/products.json" "$out/peers_products.json" ${AUTOTUNE:+--autotune} > "$out/peers_products.log" 2>&1 \
       || tail -n 5 "$out/peers_products.log"

@@ -1,12 +1,28 @@
 #!/usr/bin/env python3
 """Puts products.json (as `pointweld --json bench --cases` printed it, measured or predicted) and peers_products.json into one Markdown table:
-python3 benches/table_products.py OUT"""
+python3 benches/table_products.py OUT [products.json]"""
 import json
 import pathlib
 import sys
 
 out = pathlib.Path(sys.argv[1])
-ours = json.loads((out / "products.json").read_text())
+
+
+def rows(text):
+    """All of a list; of one whose writer was stopped, the rows that it finished, each of which has a line."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        found = []
+        for line in text.splitlines():
+            try:
+                found.append(json.loads(line.strip().strip(",[]")))
+            except json.JSONDecodeError:
+                pass
+        return found
+
+
+ours = rows((out / (sys.argv[2] if len(sys.argv) > 2 else "products.json")).read_text())
 peers = json.loads((out / "peers_products.json").read_text()) if (out / "peers_products.json").exists() else []
 names = [n for n in ("cuBLASLt", "cuDNN", "torch eager", "torch.compile", "max-autotune") if any(p["peer"] == n for p in peers)]
 known = {(p["case"], p["peer"]): p["gpu_us"] for p in peers}

@@ -205,6 +205,62 @@ __device__ __forceinline__ void settle(i32 (&c)[I][J][4]) {
   for (int i = 0; i < 4 * I * J; ++i) asm volatile("" : "+r"(c[i / (4 * J)][i / 4 % J][i % 4]) :: "memory");
 }
 
+// What the driver's cuTensorMapEncodeTiled makes of a matrix in memory; kernels only pass its address on.
+struct TensorMap {
+  __align__(128) u64 words[16];
+};
+
+// Prepares a barrier in shared memory on which `arrivals` arrivals, and all bytes expected, end a phase.
+__device__ __forceinline__ void init_barrier(u32 barrier, u32 arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barrier), "r"(arrivals) : "memory");
+}
+
+// Shows prepared barriers to the copy engine.
+__device__ __forceinline__ void fence_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void arrive(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(barrier) : "memory");
+}
+
+// Arrives, and has the phase last until so many bytes are copied.
+__device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
+}
+
+// Waits until a barrier's phase of parity `parity` is over. A fresh barrier counts as behind a phase of parity 1.
+__device__ __forceinline__ void wait_barrier(u32 barrier, u32 parity) {
+  u32 over = 0u;
+  while (over == 0u) {
+    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        : "=r"(over) : "r"(barrier), "r"(parity) : "memory");
+  }
+}
+
+// Has the tile of a matrix that begins at element x of line y copied to shared memory, with zeros for what lies outside.
+__device__ __forceinline__ void copy_tile(u32 to, const TensorMap* map, u32 x, u32 y, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+      :: "r"(to), "l"(map), "r"(x), "r"(y), "r"(barrier) : "memory");
+}
+
+// True in one thread of the warp.
+__device__ __forceinline__ bool elected() {
+  u32 x;
+  asm volatile("{\n.reg .pred p;\nelect.sync _|p, 0xffffffff;\nselp.u32 %0, 1, 0, p;\n}" : "=r"(x));
+  return x != 0u;
+}
+
+// From here on a thread of these four warps has N registers: fewer, or more, once others have given theirs.
+template <int N>
+__device__ __forceinline__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N));
+}
+template <int N>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
+}
+
 // N adjacent accumulators from shared memory.
 template <int N>
 __device__ __forceinline__ Words<N> load_staged(const void* p) {

@@ -8,6 +8,7 @@ use crate::reference::bound::{self, Judgement};
 use crate::reference::product::{self, Factor};
 use crate::runtime::{EngineError, Session};
 use crate::tensor::Tensor;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Elements compared of each kernel whose operands are all inputs or constants.
@@ -56,8 +57,9 @@ fn one(
     let extents: Vec<u64> = kernel.domain.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>()?;
     let count: u64 = extents.iter().product();
     let at = |access: &Access, index: &[u64]| access.at(index, sizes).map(|i| i as usize);
-    let floats =
-        |tensor: &Tensor| -> Vec<f64> { (0..tensor.sizes().iter().product()).map(|i| tensor.at(i).as_f64()).collect() };
+    let floats = |tensor: &Tensor| -> Vec<f64> {
+        (0..tensor.sizes().iter().product()).into_par_iter().map(|i| tensor.at(i).as_f64()).collect()
+    };
     let values: Vec<Vec<f64>> = factors.iter().map(|tensor| floats(tensor)).collect();
     let factor = |i: usize| Factor { elements: &values[i], first: 0 };
     let columns = extents.last().copied().unwrap_or(1).max(1);

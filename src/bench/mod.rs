@@ -149,7 +149,11 @@ pub(crate) fn random_bytes(random: &mut fastrand::Rng, dtype: DType, length: usi
         };
         pattern.extend_from_slice(&Scalar::new(dtype, number).bits().to_le_bytes()[..width]);
     }
-    pattern.iter().copied().cycle().take(length).collect()
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length && !pattern.is_empty() {
+        bytes.extend_from_slice(&pattern[..pattern.len().min(length - bytes.len())]);
+    }
+    bytes
 }
 
 /// µs of the host's time for one launch of one kernel.

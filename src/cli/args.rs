@@ -362,6 +362,12 @@ pub struct BenchArgs {
     /// A JSON file: a list of {name, expr, dims}
     #[arg(long)]
     pub cases: Option<PathBuf>,
+    /// Of these, only those with this text in their names
+    #[arg(long, value_name = "TEXT", requires = "cases")]
+    pub only: Option<String>,
+    /// Also every blocking of a case's product in which a warp has the copy engine fill the stages for all others (sm_90)
+    #[arg(long)]
+    pub specialised: bool,
     /// The seed of the random data
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

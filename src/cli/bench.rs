@@ -7,8 +7,11 @@ use super::args::BenchArgs;
 use super::output::{self, Failure, bold};
 use super::{compile, source};
 use crate::bench::{self, Timing};
+use crate::compiler::{Compiler, Planned};
 use crate::dim::Bindings;
 use crate::expr;
+use crate::lock::{self, Choice, Entry, Lock};
+use crate::plan::{Form, Kernel};
 use crate::runtime::Device;
 use crate::schedule;
 use serde::{Deserialize, Serialize};
@@ -63,36 +66,88 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
     if !json {
         writeln!(output::out(), "{}\n{}", device.info(), bold(HEAD))?;
     }
-    for case in cases {
-        let graph = expr::parse(&case.expr).map_err(Failure::input)?;
-        let mut compiler = source::compiler(&args.fusion)?.arch(device.arch()).cached(false);
-        for (symbol, size) in &case.dims {
-            compiler = compiler.expect_size(symbol, *size);
-        }
+    let mut list = output::List::default();
+    let measured = cases.iter().try_for_each(|case| {
+        measure(&device, case, args, &mut |row| {
+            if json {
+                list.push(&row)?;
+            } else {
+                print(&row)?;
+            }
+            rows.push(row);
+            Ok(())
+        })
+    });
+    if json {
+        list.end()?;
+    }
+    measured?;
+    match rows.iter().find_map(|row| row.timing.failure.as_ref()) {
+        Some(why) => Err(Failure::Wanting(why.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Measures a case in each of its forms.
+fn measure(
+    device: &Device,
+    case: &Case,
+    args: &BenchArgs,
+    tell: &mut dyn FnMut(Row) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let graph = expr::parse(&case.expr).map_err(Failure::input)?;
+    let mut compiler = source::compiler(&args.fusion)?.arch(device.arch()).cached(false);
+    for (symbol, size) in &case.dims {
+        compiler = compiler.expect_size(symbol, *size);
+    }
+    let chosen = source::plan(&compiler, &graph, &args.fusion)?;
+    for (name, compiler) in forms(&compiler, &chosen, case, args) {
         let start = Instant::now();
         let planned = source::plan(&compiler, &graph, &args.fusion)?;
         let compiled = compile::compile(&compiler, planned)?;
         let compile_ms = start.elapsed().as_secs_f64() * 1e3;
-        let timing = bench::measure(&device, &compiled, &case.dims, args.seed).map_err(Failure::machine)?;
+        let timing = match bench::measure(device, &compiled, &case.dims, args.seed) {
+            Ok(timing) => timing,
+            // The form that was chosen must run; of the others, the next one may.
+            Err(error) if name != case.name => {
+                output::warn(format!("{name}: {error}"));
+                continue;
+            }
+            Err(error) => return Err(Failure::machine(error)),
+        };
         let plan = &compiled.planned.plan;
         let form = plan.kernels().map(|k| format!("{:?}", k.schedule.form)).collect();
         let target = device.target();
         let predicted_us = plan.kernels().map(|k| schedule::predict(k, &target, &case.dims)).sum();
         let least_us = bench::least(plan, &case.dims, &target).map_err(Failure::input)?;
-        let Case { name, count, group, goal_us, .. } = case;
-        let row = Row { name, count, group, goal_us, form, predicted_us, least_us, compile_ms, timing };
-        if !json {
-            print(&row)?;
+        let group = case.group.clone().filter(|_| name == case.name);
+        let Case { count, goal_us, .. } = *case;
+        tell(Row { name, count, group, goal_us, form, predicted_us, least_us, compile_ms, timing })?;
+    }
+    Ok(())
+}
+
+/// The names of a case's forms, each with a compiler that chooses it: what is chosen anyway, and where it is asked for every blocking of its only
+/// kernel's product in which some warps only copy.
+fn forms(compiler: &Compiler, planned: &Planned, case: &Case, args: &BenchArgs) -> Vec<(String, Compiler)> {
+    let mut all = vec![(case.name.clone(), compiler.clone())];
+    let kernels: Vec<&Kernel> = planned.plan.kernels().collect();
+    if let (true, [kernel]) = (args.specialised, &kernels[..]) {
+        let target = compiler.target();
+        for pick in schedule::candidates(kernel, &target, compiler.schedule_options()) {
+            let Form::Product { blocking: tile, .. } = &pick.form else { continue };
+            if !tile.engine.is_specialised() {
+                continue;
+            }
+            let (down, across) = tile.warps;
+            let name = format!("{}, {:?} {}x{} by {down}x{across} warps", case.name, tile.engine, tile.m, tile.n);
+            let mut lock = Lock::default();
+            let entry = Entry::new(kernel, target.arch, &case.dims, Choice::Run(pick), 0.0, 0.0);
+            lock.entries.insert(lock::key(kernel, target.arch, &case.dims), entry);
+            all.push((name, compiler.clone().lock(lock)));
         }
-        rows.push(row);
     }
-    if json {
-        output::json(&rows)?;
-    }
-    match rows.iter().find_map(|row| row.timing.failure.as_ref()) {
-        Some(why) => Err(Failure::Wanting(why.clone())),
-        None => Ok(()),
-    }
+    all
 }
 
 fn cases(args: &BenchArgs) -> Result<Vec<Case>, Failure> {
@@ -110,7 +165,9 @@ fn cases(args: &BenchArgs) -> Result<Vec<Case>, Failure> {
         return Err(Failure::Usage("give a model, --expr, or --cases with a JSON list of {name, expr, dims}".into()));
     };
     let text = std::fs::read_to_string(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
-    serde_json::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))
+    let all: Vec<Case> = serde_json::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    let only = args.only.as_deref().unwrap_or_default();
+    Ok(all.into_iter().filter(|case| case.name.contains(only)).collect())
 }
 
 const HEAD: &str = "  gpu us     GB/s  host us  compile ms  error/bound  mismatches  case";

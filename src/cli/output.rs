@@ -105,6 +105,28 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A JSON list on standard output of which each value is written as soon as it is there, on a line of its own: whoever is stopped has lost nothing.
+#[derive(Default)]
+pub struct List {
+    begun: bool,
+}
+
+impl List {
+    pub fn push(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        PRINTED.store(true, Ordering::Relaxed);
+        let mut out = out();
+        write!(out, "{}", if self.begun { ",\n" } else { "[\n" })?;
+        self.begun = true;
+        serde_json::to_writer(&mut out, value)?;
+        Ok(out.flush()?)
+    }
+
+    pub fn end(self) -> Result<(), Failure> {
+        PRINTED.store(true, Ordering::Relaxed);
+        Ok(writeln!(out(), "{}", if self.begun { "\n]" } else { "[]" })?)
+    }
+}
+
 /// Prints a failure: on standard error as text, or on standard output as `{"error": …}` if that holds no value yet, which says the same.
 pub fn show_failure(failure: &Failure, as_json: bool) {
     let (Failure::Wanting(text) | Failure::Usage(text) | Failure::Input(text) | Failure::Machine(text)) = failure

@@ -34,6 +34,8 @@ pub enum Blocks {
     Walked { tiles: Vec<(Dim, u64)>, step: u64 },
     /// As many blocks as the device has multiprocessors, or fewer if ⌈size / step⌉ threads need fewer.
     Persistent { size: Dim, step: u64, multiprocessors: u32 },
+    /// As many blocks as the device has multiprocessors, or fewer if there are fewer products of ⌈size / step⌉ of the pairs.
+    Walk { tiles: Vec<(Dim, u64)>, multiprocessors: u32 },
 }
 
 /// A launch. With no elements to compute the grid is `[0, 1, 1]` and nothing is to be launched.
@@ -119,13 +121,23 @@ impl KernelSource {
     }
 }
 
+impl Blocks {
+    /// The multiprocessors that blocks which walk the domain are spread over; `None` for blocks that do not.
+    pub fn multiprocessors(&mut self) -> Option<&mut u32> {
+        match self {
+            Blocks::Persistent { multiprocessors, .. } | Blocks::Walk { multiprocessors, .. } => Some(multiprocessors),
+            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Walked { .. } | Blocks::Split { .. } => None,
+        }
+    }
+}
+
 impl LaunchRule {
     /// Elements of the domain that a thread computes, in one step of a loop where it has one.
     pub fn elements_per_thread(&self) -> f64 {
         let steps = |pairs: &[(Dim, u64)]| pairs.iter().map(|(_, step)| *step as f64).product::<f64>();
         match &self.blocks {
             Blocks::Threads(pairs) => steps(pairs),
-            Blocks::Tiles(pairs) => steps(pairs) / f64::from(self.threads),
+            Blocks::Tiles(pairs) | Blocks::Walk { tiles: pairs, .. } => steps(pairs) / f64::from(self.threads),
             Blocks::Split { tiles, split, .. } => steps(tiles) / f64::from(*split) / f64::from(self.threads),
             Blocks::Walked { step, .. } | Blocks::Persistent { step, .. } => *step as f64,
         }
@@ -137,9 +149,11 @@ impl LaunchRule {
             Blocks::Split { split, words, .. } => {
                 Scratch { partials: 4 * blocks * u64::from(words), counters: 4 * blocks / u64::from(split.max(1)) }
             }
-            Blocks::Threads(_) | Blocks::Tiles(_) | Blocks::Walked { .. } | Blocks::Persistent { .. } => {
-                Scratch::default()
-            }
+            Blocks::Threads(_)
+            | Blocks::Tiles(_)
+            | Blocks::Walked { .. }
+            | Blocks::Persistent { .. }
+            | Blocks::Walk { .. } => Scratch::default(),
         }
     }
 
@@ -155,6 +169,7 @@ impl LaunchRule {
             Blocks::Threads(pairs) => product(pairs)?.div_ceil(threads),
             Blocks::Tiles(tiles) | Blocks::Walked { tiles, .. } => product(tiles)?,
             Blocks::Split { tiles, split, .. } => product(tiles)?.saturating_mul(u64::from(*split)),
+            Blocks::Walk { tiles, multiprocessors } => product(tiles)?.min(u64::from(*multiprocessors)),
             Blocks::Persistent { size, step, multiprocessors } => {
                 size.eval(bindings)?.div_ceil(*step).div_ceil(threads).min(u64::from(*multiprocessors))
             }

@@ -24,7 +24,7 @@ mod types;
 pub use error::EmitError;
 pub use header::{describe, describe_stage};
 pub use launch::{Blocks, Launch, LaunchRule, Scratch};
-pub use params::{ArgValue, Param, ParamValue};
+pub use params::{ArgValue, Param, ParamValue, TensorMap};
 pub use routines::emit_stage;
 pub use types::supported;
 

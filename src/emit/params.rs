@@ -3,7 +3,7 @@
 use super::names;
 use crate::dim::{Bindings, Dim, DimError};
 use crate::dtype::DType;
-use crate::plan::{IndexWidth, Kernel};
+use crate::plan::{IndexWidth, Kernel, Product};
 use crate::scalar::{Number, Scalar};
 use serde::Serialize;
 
@@ -36,6 +36,11 @@ pub enum ParamValue {
     Factor {
         index: u32,
         align: u32,
+    },
+    /// Factor `index` of the kernel's product as a tensor map: a matrix of lines of memory, copied in tiles of `tile` (elements of a line, lines).
+    TensorMap {
+        index: u32,
+        tile: [u32; 2],
     },
     /// Address of a buffer that holds [`super::table_of`] the kernel.
     Table {
@@ -76,6 +81,12 @@ pub enum ArgValue {
         offset: i64,
         align: u32,
     },
+    /// The matrix that begins at the address of the buffer of the product's factor `index` plus `offset` bytes, a multiple of 16.
+    TensorMap {
+        index: u32,
+        offset: i64,
+        map: TensorMap,
+    },
     Table {
         align: u32,
     },
@@ -88,6 +99,25 @@ pub enum ArgValue {
     I64(i64),
     F32(f32),
     F64(f64),
+}
+
+/// What a tensor map of two dimensions says but the address, for the driver's `cuTensorMapEncodeTiled`. Elements are taken as unsigned integers, tiles are
+/// swizzled over 128 bytes, which is the length of their rows, and zeros stand for what is outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorMap {
+    /// Bytes of an element: 1 or 2.
+    pub element: u32,
+    /// Elements of a line, and lines; none is 0.
+    pub extent: [u32; 2],
+    /// Bytes from a line to the next, a multiple of 16.
+    pub pitch: u64,
+    /// Elements and lines of a tile.
+    pub tile: [u32; 2],
+}
+
+impl TensorMap {
+    /// What the address is a multiple of.
+    pub const ALIGN: u32 = 16;
 }
 
 impl Param {
@@ -143,6 +173,14 @@ impl Param {
         }
     }
 
+    pub fn tensor_map(index: u32, tile: [u32; 2]) -> Param {
+        Param {
+            name: format!("{}_map", names::factor(index)),
+            c_type: "const __grid_constant__ TensorMap".into(),
+            value: ParamValue::TensorMap { index, tile },
+        }
+    }
+
     pub fn table() -> Param {
         Param {
             name: "table".into(),
@@ -185,6 +223,21 @@ impl Param {
                 };
                 ArgValue::Factor { index, offset, align }
             }
+            ParamValue::TensorMap { index, tile } => {
+                let missing = || DimError::Overflow(self.name.clone());
+                let matrices = kernel.product.as_deref().and_then(Product::matrices).ok_or_else(missing)?;
+                let matrix = matrices.get(index as usize).ok_or_else(missing)?;
+                let element = matrix.dtype.bits() / 8;
+                // A matrix of nothing is never copied from; the driver takes no size of 0.
+                let extent = |dim: &Dim| {
+                    let n = i32::try_from(dim.eval(bindings)?).map_err(|_| beyond(dim))?;
+                    Ok(n.max(1) as u32)
+                };
+                let extent = [extent(&matrix.line)?, extent(&matrix.lines)?];
+                let pitch = matrix.pitch.eval(bindings)?.saturating_mul(element.into());
+                let map = TensorMap { element, extent, pitch, tile };
+                ArgValue::TensorMap { index, offset: bytes(&matrix.offset, matrix.dtype)?, map }
+            }
             _ => self.number(bindings)?,
         })
     }
@@ -196,6 +249,8 @@ impl Param {
             &ParamValue::Load { index, align } => ArgValue::Load { index, offset: 0, align },
             &ParamValue::Store { index, align } => ArgValue::Store { index, offset: 0, align },
             &ParamValue::Factor { index, align } => ArgValue::Factor { index, offset: 0, align },
+            // A stage of a routine has no product.
+            ParamValue::TensorMap { .. } => return Err(DimError::Overflow(self.name.clone())),
             &ParamValue::Table { align } => ArgValue::Table { align },
             ParamValue::Partials => ArgValue::Partials,
             ParamValue::Counters => ArgValue::Counters,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use tera::{Context, Tera};
 
 /// Each skeleton and its text. A skeleton comes after the parts it includes.
-const TEMPLATES: [(&str, &str); 27] = [
+const TEMPLATES: [(&str, &str); 31] = [
     ("wait", include_str!("../../templates/wait.tera")),
     ("signature", include_str!("../../templates/signature.tera")),
     ("loads", include_str!("../../templates/loads.tera")),
@@ -25,11 +25,15 @@ const TEMPLATES: [(&str, &str); 27] = [
     ("routines/product", include_str!("../../templates/routines/product.cu.tera")),
     ("routines/scan", include_str!("../../templates/routines/scan.cu.tera")),
     ("routines/topk", include_str!("../../templates/routines/topk.cu.tera")),
+    ("product/place", include_str!("../../templates/product/place.tera")),
+    ("product/columns", include_str!("../../templates/product/columns.tera")),
+    ("product/multiply", include_str!("../../templates/product/multiply.tera")),
     ("product/tile", include_str!("../../templates/product/tile.tera")),
     ("product/mma", include_str!("../../templates/product/mma.tera")),
     ("product/split", include_str!("../../templates/product/split.tera")),
     ("product/wgmma", include_str!("../../templates/product/wgmma.tera")),
     ("product/epilogue", include_str!("../../templates/product/epilogue.tera")),
+    ("product/specialised", include_str!("../../templates/product/specialised.tera")),
     ("product", include_str!("../../templates/product.cu.tera")),
     ("patch", include_str!("../../templates/patch.cu.tera")),
     ("depthwise", include_str!("../../templates/depthwise.cu.tera")),

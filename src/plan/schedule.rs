@@ -100,6 +100,23 @@ pub enum Engine {
     Simt,
     /// `wgmma` of the same types as [`Engine::Tensor`]'s, by four warps together, on compute capability 9.0 alone.
     Wgmma,
+    /// As [`Engine::Wgmma`], by blocks that each stay on a multiprocessor and walk the tiles: one warp has the copy engine (TMA) fill the stages
+    /// for all tiles to come, the others multiply. Here all of them multiply one tile.
+    Cooperative,
+    /// The same by two crews of [`Blocking::warps`], which take the tiles in turn: one's epilogue runs while the other multiplies.
+    PingPong,
+}
+
+impl Engine {
+    /// Whether `wgmma` multiplies.
+    pub fn is_wgmma(self) -> bool {
+        matches!(self, Engine::Wgmma | Engine::Cooperative | Engine::PingPong)
+    }
+
+    /// Whether some warps only copy and the others only multiply.
+    pub fn is_specialised(self) -> bool {
+        matches!(self, Engine::Cooperative | Engine::PingPong)
+    }
 }
 
 fn one() -> u32 {
@@ -119,13 +136,44 @@ fn is_zero(n: &u32) -> bool {
 impl Blocking {
     /// Threads of a block.
     pub fn threads(&self) -> u32 {
-        32 * self.warps.0 * self.warps.1 * self.slices
+        // Registers are handed over by groups of four warps: so many copy, though one of them does it.
+        let copying = if self.engine.is_specialised() { 128 } else { 0 };
+        32 * self.crews() * self.warps.0 * self.warps.1 * self.slices + copying
+    }
+
+    /// Sets of warps of a block that each have a tile of their own.
+    pub fn crews(&self) -> u32 {
+        if self.engine == Engine::PingPong { 2 } else { 1 }
+    }
+
+    /// Rows that a warp takes through shared memory at a time, from its accumulators to the body: half a fragment where that memory is not also
+    /// the stages'.
+    pub fn rows_at_once(&self) -> u32 {
+        if self.engine.is_specialised() { 8 } else { 16 }
+    }
+
+    /// Elements from one of these rows to the next.
+    pub fn row_pitch(&self) -> u32 {
+        self.n / self.warps.1 + 8
+    }
+
+    /// Bytes of shared memory that the accumulators pass through.
+    pub fn staging(&self) -> u32 {
+        4 * self.crews() * self.warps.0 * self.warps.1 * self.rows_at_once() * self.row_pitch()
     }
 
     /// True if a step's `wgmma` are given before those of the step before are done. That takes one more stage; where several blocks share a
     /// multiprocessor, the tensor work of one fills the other's gaps, and their shared memory has better uses.
     pub fn is_ahead(&self) -> bool {
-        self.engine == Engine::Wgmma && self.stages > 3
+        self.engine.is_wgmma() && self.stages > 3
+    }
+
+    /// The blocking that takes the place of one that copies by tensor maps, where memory or sizes allow none.
+    fn without_maps(self) -> Blocking {
+        match self.engine.is_specialised() {
+            true => Blocking { engine: Engine::Wgmma, stages: self.stages.min(4), ..self },
+            false => self,
+        }
     }
 }
 
@@ -227,14 +275,19 @@ impl Schedule {
 
     /// The same schedule with 64-bit indices, for sizes that [`IndexWidth::Bits32`] can't count.
     pub fn widened(&self) -> Schedule {
-        Schedule { index: IndexWidth::Bits64, ..self.clone() }
+        let form = match &self.form {
+            // A tensor map counts in 32 bits.
+            Form::Product { blocking, vector } => Form::Product { blocking: blocking.without_maps(), vector: *vector },
+            form => form.clone(),
+        };
+        Schedule { form, index: IndexWidth::Bits64, ..self.clone() }
     }
 
     /// A schedule of the same results that needs no more of a pointer than its element's own alignment.
     pub fn unaligned(&self) -> Schedule {
         let form = match &self.form {
             Form::Product { blocking, .. } => {
-                Form::Product { blocking: Blocking { copy: (0, 0), ..*blocking }, vector: 1 }
+                Form::Product { blocking: Blocking { copy: (0, 0), ..blocking.without_maps() }, vector: 1 }
             }
             Form::Patch { patch, .. } => Form::Patch { patch: Patch { copy: (0, 0), ..*patch }, vector: 1 },
             Form::Depthwise { .. } => Form::Depthwise { vector: 1 },

@@ -52,6 +52,11 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
     let keep = cases.iter().filter(|case| case.count() <= limit).count().max(1);
     cases.truncate(keep);
     cases.extend(walk(kernel, source, &symbols));
+    for case in &mut cases {
+        if let Blocks::Walk { multiprocessors, .. } = &mut case.source.rule.blocks {
+            *multiprocessors = (*multiprocessors).min(WALKERS);
+        }
+    }
     if cases.is_empty() { Err("no sizes were found at which it can be launched".into()) } else { Ok(cases) }
 }
 

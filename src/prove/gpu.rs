@@ -3,7 +3,6 @@
 
 use super::trial::{Machine, Outcome, Region, Stored, Trial};
 use crate::dim::Dim;
-use crate::emit::Blocks;
 use crate::graph::{Graph, Kind, Node, Type, Value};
 use crate::plan::{self, BufferId, Contraction, Plan, Role, Step};
 use crate::runtime::engine::Code;
@@ -33,10 +32,7 @@ impl<'a> Gpu<'a> {
 
     fn run_on(&self, trial: &Trial) -> Result<Result<Vec<Stored>, String>, EngineError> {
         let (plan, graph) = plan_of(trial);
-        let multiprocessors = match trial.source.rule.blocks {
-            Blocks::Persistent { multiprocessors, .. } => Some(multiprocessors),
-            _ => None,
-        };
+        let multiprocessors = trial.source.rule.blocks.clone().multiprocessors().copied();
         let (source, table) = (trial.source, trial.table);
         let code = Code { source, cubin: self.cubin, arch: self.arch, table, multiprocessors };
         let engine = Engine::load(self.device, &plan, &graph, &[code], &[], false)?;

@@ -1,7 +1,7 @@
 //! The PTX interpreter as a machine.
 
 use super::trial::{Machine, Outcome, Region, Stored, Trial};
-use crate::emit::ArgValue;
+use crate::emit::{self, ArgValue};
 use crate::ptx::{self, DevPtr, Memory, Module, PtxError};
 
 /// A kernel's PTX, executed on the CPU. It reports accesses outside of a region, reads of what nothing wrote, races, and two blocks
@@ -57,6 +57,10 @@ impl Machine for Interpreter {
                 ArgValue::Load { index, offset, .. } => pointer(&trial.loads, &loads, index, offset),
                 ArgValue::Store { index, offset, .. } => pointer(&trial.stores, &stores, index, offset),
                 ArgValue::Factor { index, offset, .. } => pointer(&trial.factors, &factors, index, offset),
+                ArgValue::TensorMap { index, offset, map } => match pointer(&trial.factors, &factors, index, offset) {
+                    ptx::Arg::Ptr(base) => tensor_map(base, map).into(),
+                    other @ ptx::Arg::Bytes(_) => other,
+                },
                 ArgValue::Table { .. } => ptx::Arg::Ptr(table.ok_or("it reads a table and has none")?),
                 ArgValue::Partials => ptx::Arg::Ptr(partials),
                 ArgValue::Counters => ptx::Arg::Ptr(counters),
@@ -87,4 +91,10 @@ impl Machine for Interpreter {
             instructions: Some(stats.total() as f64 / stats.threads.max(1) as f64),
         })
     }
+}
+
+/// A tensor map in the interpreter's terms.
+fn tensor_map(base: DevPtr, map: emit::TensorMap) -> ptx::TensorMap {
+    let emit::TensorMap { element, extent, pitch, tile } = map;
+    ptx::TensorMap { base, element, extent, stride: pitch, tile, swizzle: 128 }
 }

@@ -3,7 +3,7 @@
 use super::case::Case;
 use crate::dim::{Bindings, Dim};
 use crate::dtype::DType;
-use crate::emit::{ArgValue, KernelSource, Launch};
+use crate::emit::{self, ArgValue, KernelSource, Launch};
 use crate::plan::{Access, Kernel};
 use crate::scalar::Scalar;
 
@@ -101,6 +101,7 @@ impl<'a> Trial<'a> {
             for (which, (factor, (over, access))) in product.factors().iter().zip(accesses).enumerate() {
                 let of = |arg: &ArgValue| match *arg {
                     ArgValue::Factor { index, align, .. } if index as usize == which => Some(align),
+                    ArgValue::TensorMap { index, .. } if index as usize == which => Some(emit::TensorMap::ALIGN),
                     _ => None,
                 };
                 let align = launch.args.iter().find_map(of).unwrap_or(1);

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::emit::{self, Blocks, KernelSource, ParamValue};
 use crate::name::Shown;
 use crate::plan::routine::Operand;
-use crate::plan::{Access, BufferId, IndexWidth, Kernel, Plan, Routine, Stage};
+use crate::plan::{Access, BufferId, IndexWidth, Kernel, Matrix, Plan, Product, Routine, Stage};
 use crate::scalar::Scalar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -24,6 +24,9 @@ const PREAMBLE: &str = r#"#ifndef POINTWELD_KERNELS_H
 /* What cuLaunchKernel takes. Nothing is to be launched if grid is 0. More than 48 KiB of shared memory must first be allowed with
    cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes). */
 typedef struct { uint32_t grid, block, shared_bytes; } pw_launch;
+
+/* A CUtensorMap of cuda.h. */
+typedef struct { uint64_t opaque[16]; } pw_tensor_map;
 
 /* Every size is positive where it divides. */
 static inline int64_t pw_floor_div(int64_t a, int64_t b) { int64_t q = a / b; return q - (a % b != 0 && (a < 0) != (b < 0)); }
@@ -48,6 +51,8 @@ struct Subject {
     factors: Vec<Tensor>,
     loads: Vec<Tensor>,
     stores: Vec<Tensor>,
+    /// The factors as tensor maps describe them.
+    matrices: Option<[Matrix; 2]>,
     /// Nothing is launched if one of them is 0.
     extents: Vec<Dim>,
 }
@@ -75,6 +80,7 @@ impl Subject {
             factors: factors.collect(),
             loads: kernel.loads.iter().map(|load| tensor(load.buffer, load.dtype, &load.access)).collect(),
             stores: kernel.stores.iter().map(|store| tensor(store.buffer, store.dtype, &store.access)).collect(),
+            matrices: kernel.product.as_deref().and_then(Product::matrices),
             extents: kernel.domain.clone(),
         }
     }
@@ -87,6 +93,7 @@ impl Subject {
             factors: Vec::new(),
             loads: stage.reads.iter().map(tensor).collect(),
             stores: stage.writes.iter().map(tensor).collect(),
+            matrices: None,
             extents: stage.writes.first().map_or(Vec::new(), |write| write.shape.clone()),
         }
     }
@@ -148,6 +155,24 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
                 arguments.push(format!("uint64_t {id} /* {}, a multiple of {align} with its offset */", Shown(buffer)));
                 format!("{id} + (uint64_t)(({}) * {})", c(&factor.offset), factor.dtype.bytes().unwrap_or(1))
             }
+            ParamValue::TensorMap { index, tile: [wide, high] } => {
+                let Some(factor) = kernel.factors.get(*index as usize) else { continue };
+                let Some(matrix) = kernel.matrices.as_ref().and_then(|all| all.get(*index as usize)) else { continue };
+                let size = matrix.dtype.bits() / 8;
+                let (name, times) =
+                    (Shown(&plan.buffer(factor.buffer).name), |dim: &Dim| format!("({}) * {size}", c(dim)));
+                arguments.push(format!(
+                    "const pw_tensor_map* {id} /* of {name}, by cuTensorMapEncodeTiled: CU_TENSOR_MAP_DATA_TYPE_UINT{}, rank 2,\n       \
+                     the address plus {} (a multiple of 16), sizes {{ {}, {} }}, stride {{ {} }}, box {{ {wide}, {high} }}, steps {{ 1, 1 }},\n       \
+                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE */",
+                    8 * size,
+                    times(&matrix.offset),
+                    c(&matrix.line),
+                    c(&matrix.lines),
+                    times(&matrix.pitch),
+                ));
+                format!("*{id}")
+            }
             ParamValue::Table { align } => {
                 arguments.push(format!("uint64_t {id} /* the table on the device, a multiple of {align} */"));
                 id.clone()
@@ -189,6 +214,7 @@ fn one_kernel(text: &mut String, plan: &Plan, kernel: &Subject, source: &KernelS
         Blocks::Threads(pairs) => format!("pw_ceil_div({}, {})", product(pairs), rule.threads),
         Blocks::Tiles(pairs) | Blocks::Walked { tiles: pairs, .. } => product(pairs),
         Blocks::Split { tiles, split, .. } => format!("{} * {split}", product(tiles)),
+        Blocks::Walk { tiles, multiprocessors } => format!("pw_min({}, {multiprocessors})", product(tiles)),
         Blocks::Persistent { size, step, multiprocessors } => {
             format!("pw_min(pw_ceil_div(pw_ceil_div({}, {step}), {}), {multiprocessors})", c(size), rule.threads)
         }
@@ -214,6 +240,7 @@ fn field_type(value: &ParamValue) -> &'static str {
         | ParamValue::Table { .. }
         | ParamValue::Partials
         | ParamValue::Counters => "uint64_t",
+        ParamValue::TensorMap { .. } => "pw_tensor_map",
         ParamValue::Size(_, IndexWidth::Bits32) | ParamValue::Multiplier(_) | ParamValue::Shift(_) => "uint32_t",
         ParamValue::Size(_, IndexWidth::Bits64) => "uint64_t",
         ParamValue::Stride(_, IndexWidth::Bits32) => "int32_t",
@@ -264,6 +291,9 @@ impl Symbols {
             .chain(&kernel.stores)
             .for_each(|tensor| tensor.offset.symbols(&mut names));
         kernel.extents.iter().for_each(|d| d.symbols(&mut names));
+        for matrix in kernel.matrices.iter().flatten() {
+            [&matrix.line, &matrix.lines, &matrix.pitch].iter().for_each(|d| d.symbols(&mut names));
+        }
         for param in &source.params {
             if let ParamValue::Size(d, _)
             | ParamValue::Stride(d, _)

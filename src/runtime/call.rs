@@ -5,11 +5,15 @@ use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{self, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig};
+use cudarc::driver::sys::{
+    self, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig, CUtensorMap,
+};
 use smallvec::SmallVec;
 
 use super::driver::failed;
+use super::tensor_map;
 use super::{Buffer, Device, DeviceError, Function, Stream};
+use crate::emit;
 
 /// One argument of a kernel. The variants' widths are the widths of the kernel's parameters.
 #[derive(Debug, Clone)]
@@ -22,6 +26,10 @@ pub enum Arg {
     U64(u64),
     /// `float`.
     F32(f32),
+    /// A tensor map of a matrix that begins at the buffer's first byte.
+    TensorMap(Buffer, emit::TensorMap),
+    /// A tensor map of nothing, which no copy may use.
+    NoMap,
 }
 
 impl From<&Buffer> for Arg {
@@ -75,10 +83,16 @@ enum What {
 struct Kernel {
     function: Function,
     geometry: Geometry,
-    /// Each argument's bits. The driver reads as many bytes of each as the kernel's parameter has; the host is little-endian.
-    words: SmallVec<[u64; 12]>,
+    arguments: SmallVec<[Bits; 12]>,
     /// What the pointers among them point into.
     _buffers: SmallVec<[Buffer; 6]>,
+}
+
+/// An argument's bits. The driver reads as many bytes as the kernel's parameter has; the host is little-endian.
+#[derive(Debug, Clone)]
+enum Bits {
+    Word(u64),
+    Map(Box<CUtensorMap>),
 }
 
 impl Call {
@@ -93,22 +107,28 @@ impl Call {
     pub unsafe fn new(function: &Function, geometry: Geometry, args: &[Arg]) -> Result<Call, DeviceError> {
         check(function, &geometry)?;
         let mut buffers = SmallVec::new();
-        let mut words = SmallVec::new();
+        let mut arguments = SmallVec::new();
+        let mut pointer = |buffer: &Buffer| {
+            if !buffer.device().is(function.device()) {
+                return Err(DeviceError::OtherDevice { what: "an argument's buffer" });
+            }
+            buffers.push(buffer.clone());
+            Ok(buffer.pointer())
+        };
         for arg in args {
-            words.push(match arg {
-                Arg::Buffer(buffer) => {
-                    if !buffer.device().is(function.device()) {
-                        return Err(DeviceError::OtherDevice { what: "an argument's buffer" });
-                    }
-                    buffers.push(buffer.clone());
-                    buffer.pointer()
+            arguments.push(match arg {
+                Arg::Buffer(buffer) => Bits::Word(pointer(buffer)?),
+                Arg::U32(value) => Bits::Word(u64::from(*value)),
+                Arg::U64(value) => Bits::Word(*value),
+                Arg::F32(value) => Bits::Word(u64::from(value.to_bits())),
+                Arg::NoMap => Bits::Map(Box::new(CUtensorMap { opaque: [0; 16] })),
+                Arg::TensorMap(buffer, map) => {
+                    function.device().bind()?;
+                    Bits::Map(Box::new(tensor_map::encode(pointer(buffer)?, map)?))
                 }
-                Arg::U32(value) => u64::from(*value),
-                Arg::U64(value) => *value,
-                Arg::F32(value) => u64::from(value.to_bits()),
             });
         }
-        let kernel = Kernel { function: function.clone(), geometry, words, _buffers: buffers };
+        let kernel = Kernel { function: function.clone(), geometry, arguments, _buffers: buffers };
         Ok(Call(What::Kernel(Box::new(kernel))))
     }
 
@@ -162,8 +182,11 @@ impl Kernel {
         if grid.contains(&0) {
             return Ok(());
         }
-        let mut parameters: SmallVec<[*mut c_void; 12]> =
-            self.words.iter().map(|word| ptr::from_ref(word).cast_mut().cast()).collect();
+        let place = |bits: &Bits| match bits {
+            Bits::Word(word) => ptr::from_ref(word).cast_mut().cast(),
+            Bits::Map(map) => ptr::from_ref(&**map).cast_mut().cast(),
+        };
+        let mut parameters: SmallVec<[*mut c_void; 12]> = self.arguments.iter().map(place).collect();
         if !(recorded && dependent && self.function.device().arch().number() >= 90) {
             // SAFETY: the function, the stream and the pointers are live; `Call::new` was promised that the arguments are the
             // kernel's. The driver copies the parameters before it returns, and does not write through them.
@@ -213,8 +236,8 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             What::Kernel(kernel) => {
-                let Kernel { function, geometry, words, .. } = &**kernel;
-                write!(f, "{function:?}{:?}x{:?}{words:x?}", geometry.grid, geometry.block)
+                let Kernel { function, geometry, arguments, .. } = &**kernel;
+                write!(f, "{function:?}{:?}x{:?}{arguments:x?}", geometry.grid, geometry.block)
             }
             What::Library { name, .. } => f.write_str(name),
         }

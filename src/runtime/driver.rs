@@ -9,7 +9,7 @@ use cudarc::driver::sys::{self, CUresult};
 
 use super::DeviceError;
 
-/// The functions that this room, or cudarc on its behalf, calls.
+/// The functions that this room, or cudarc on its behalf, calls for any kernel.
 const FUNCTIONS: [&str; 42] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
@@ -68,16 +68,29 @@ fn open() -> Result<(), DeviceError> {
     }
     // SAFETY: the line above says that the library can be opened, so this does not panic.
     let library = unsafe { sys::culib() };
-    for function in FUNCTIONS {
-        // SAFETY: the address is never called or read.
-        if unsafe { library.get::<*const ()>(function.as_bytes()) }.is_err() {
-            return Err(DeviceError::DriverTooOld { function });
-        }
-    }
+    FUNCTIONS.into_iter().try_for_each(|function| require(library, function))?;
     result::init().map_err(|error| match error.0 {
         CUresult::CUDA_ERROR_STUB_LIBRARY => DeviceError::DriverMissing,
         _ => DeviceError::NoDevice { code: code(error) },
     })
+}
+
+/// Looks for a function that only some kernels need.
+///
+/// # Errors
+/// [`DeviceError::DriverTooOld`] names it if the driver has none; those of [`ready`].
+pub(super) fn ready_for(function: &'static str) -> Result<(), DeviceError> {
+    ready()?;
+    // SAFETY: `ready` says that the library can be opened, so this does not panic.
+    require(unsafe { sys::culib() }, function)
+}
+
+fn require(library: &libloading::Library, function: &'static str) -> Result<(), DeviceError> {
+    // SAFETY: the address is never called or read.
+    match unsafe { library.get::<*const ()>(function.as_bytes()) } {
+        Ok(_) => Ok(()),
+        Err(_) => Err(DeviceError::DriverTooOld { function }),
+    }
 }
 
 /// Names the call that a driver's error came from.

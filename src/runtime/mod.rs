@@ -23,6 +23,7 @@ mod graph;
 pub mod libraries;
 mod module;
 mod stream;
+mod tensor_map;
 
 pub use buffer::Buffer;
 pub use call::{Arg, Call, Geometry};

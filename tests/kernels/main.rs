@@ -21,5 +21,6 @@ mod patch;
 mod product;
 mod prove;
 mod random;
+mod specialised;
 mod transposed;
 mod wgmma;

@@ -1,21 +1,22 @@
-//! Kernels with a matrix product or convolution, proved on the interpreter: every factor's layout, every tile, tails on all sides.
+//! Kernels with a matrix product or convolution, proved on the interpreter and on the GPU if there is one: every factor's layout, every tile, tails on all sides.
 
 use crate::build::{self, Body, Strides, along, dense};
+use crate::machines::DEVICE;
+pub use crate::machines::TOOLCHAIN;
 use pointweld::anchor::Conv;
 use pointweld::compile::sass::Disassembler;
-use pointweld::compile::{Output, Request, Toolchain};
+use pointweld::compile::{Output, Request};
 use pointweld::dim::Dim;
 use pointweld::dtype::DType::{self, *};
 use pointweld::emit::{self, KernelSource};
 use pointweld::op::{self, Op};
 use pointweld::plan::{Access, Arg, Blocking, BufferId, Contraction, Engine, Form, Kernel, Operand, Product};
-use pointweld::prove::{self, Interpreter, Proof};
+use pointweld::prove::{self, Gpu, Interpreter, Proof};
 use pointweld::scalar::{Number, Scalar};
 use pointweld::schedule;
 use pointweld::target::{Arch, Target};
-use std::sync::LazyLock;
 
-pub static TOOLCHAIN: LazyLock<Toolchain> = LazyLock::new(|| Toolchain::load().unwrap_or_else(|e| panic!("{e}")));
+const OPTIONS: prove::Options = prove::Options { samples: 1 << 16, seed: 3 };
 
 fn accumulator(dtype: DType) -> DType {
     if dtype.is_float() { F32 } else { I32 }
@@ -132,11 +133,10 @@ pub fn ptx(source: &KernelSource, text: &str, arch: Arch) -> String {
 
 pub fn proof_of(kernel: &Kernel, source: &KernelSource, ptx: &str) -> Proof {
     let machine = Interpreter::new(ptx, &source.entry, Some(7)).unwrap_or_else(|e| panic!("{e}"));
-    let options = prove::Options { samples: 1 << 16, seed: 3 };
-    prove::prove(kernel, source, None, &machine, &options)
+    prove::prove(kernel, source, None, &machine, &OPTIONS)
 }
 
-/// Proves a kernel as it is scheduled.
+/// Proves a kernel as it is scheduled, on the interpreter and, where it runs there, on the GPU.
 pub fn holds(what: &str, kernel: &Kernel, arch: Arch) {
     let source = source(kernel);
     let proof = proof_of(kernel, &source, &ptx(&source, &source.text, arch));
@@ -144,6 +144,13 @@ pub fn holds(what: &str, kernel: &Kernel, arch: Arch) {
         println!("{}", source.text);
     }
     assert!(proof.holds() && proof.elements > 0, "{what}: {proof:?} {:?}", kernel.schedule.form);
+    if let Some(device) = DEVICE.as_ref().filter(|device| arch == device.arch() || arch == Arch::SM_80) {
+        let (entry, arch) = (&source.entry, device.arch());
+        let request = Request { source: &source.text, kernel: entry, arch, output: Output::Cubin, options: &[] };
+        let cubin = TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{e}\n{}", source.text)).bytes;
+        let proof = prove::prove(kernel, &source, None, &Gpu::new(device, &cubin, arch), &OPTIONS);
+        assert!(proof.holds() && proof.elements > 0, "{what} on the GPU: {proof:?} {:?}", kernel.schedule.form);
+    }
 }
 
 /// The tile of a kernel; one that was scheduled as a patch is taken for any tile, to be given another.

@@ -179,7 +179,7 @@ fn bulk_copies_that_are_not_waited_for_or_miscounted() {
     let early = plant(&right, "__syncthreads();\n            if (t == 0 && i + 2", "if (t == 0 && i + 2");
     assert!(matches!(fault(&early), FaultKind::SharedRace { .. } | FaultKind::PendingCopy { .. }));
     // The phase never ends where the bytes that come are not those that are expected.
-    assert!(matches!(fault(&bulk("wait", 256, 512)), FaultKind::StepLimit { .. }));
+    assert!(matches!(fault(&bulk("wait", 256, 512)), FaultKind::Deadlock { .. }));
     assert!(matches!(fault(&bulk("wait", 504, 504)), FaultKind::Protocol(_)));
     // Past the end of x.
     assert!(matches!(fault(&bulk("wait", 1536, 1536)), FaultKind::OutOfBounds { .. }));

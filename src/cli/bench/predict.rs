@@ -3,7 +3,7 @@
 use super::super::args::{BenchArgs, ModelArgs};
 use super::super::output::{self, Failure, bold};
 use super::super::source;
-use super::Case;
+use super::{Case, forms};
 use crate::bench;
 use crate::compiler::Planned;
 use crate::dim::Bindings;
@@ -40,7 +40,11 @@ pub fn run(cases: &[Case], args: &BenchArgs, json: bool) -> Result<(), Failure> 
             compiler = compiler.expect_size(symbol, *size);
         }
         let planned = source::plan(&compiler, &graph, &args.fusion)?;
-        rows.push(row(case, &planned, &case.dims, &target)?);
+        for (name, compiler) in forms(&compiler, &planned, case, args) {
+            let planned = source::plan(&compiler, &graph, &args.fusion)?;
+            let group = case.group.clone().filter(|_| name == case.name);
+            rows.push(Row { name, group, ..row(case, &planned, &case.dims, &target)? });
+        }
     }
     if json {
         return output::json(&rows);

@@ -70,7 +70,11 @@ fn launch(
         ArgValue::Load { index, .. } => ptx::Arg::Ptr(buffers[&stage.reads[index as usize].buffer]),
         ArgValue::Store { index, .. } => ptx::Arg::Ptr(buffers[&stage.writes[index as usize].buffer]),
         // A stage has no table and no product; a null pointer that is read would be a fault.
-        ArgValue::Table { .. } | ArgValue::Factor { .. } | ArgValue::Partials | ArgValue::Counters => 0u64.into(),
+        ArgValue::Table { .. }
+        | ArgValue::Factor { .. }
+        | ArgValue::TensorMap { .. }
+        | ArgValue::Partials
+        | ArgValue::Counters => 0u64.into(),
         ArgValue::U32(n) => n.into(),
         ArgValue::I32(n) => n.into(),
         ArgValue::U64(n) => n.into(),

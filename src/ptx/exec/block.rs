@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 
 /// Named barriers of a block.
 const BARRIERS: usize = 16;
+/// Rounds of all warps in which each only asks whether an mbarrier's phase is over, and none is, before the block counts as deadlocked. A round would do were
+/// it not for programs that count their attempts, and do something else in the end.
+const IDLE_ROUNDS: u32 = 1000;
 
 /// One of a block's barriers while threads gather at it.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +50,10 @@ pub(crate) struct State<'c, 'm> {
     pub shared: Shared,
     pub barriers: Vec<Gathering>,
     pub mbarriers: BTreeMap<usize, Phase>,
-    /// Bulk copies that have not landed.
-    pub bulk: Vec<Landing>,
+    /// Bulk copies that have not landed, in the order of their issue, by the place of the mbarrier that counts their bytes.
+    pub bulk: BTreeMap<usize, Vec<Landing>>,
+    /// Something happened since the last look that others could wait for: anything but a wait for an mbarrier in vain.
+    pub stirred: bool,
     pub warpgroups: Vec<Warpgroup>,
     pub stats: Stats,
     pub linear: u32,
@@ -85,7 +90,8 @@ impl<'c, 'm> Block<'c, 'm> {
                 shared: Shared::new(context),
                 barriers: vec![Gathering::default(); BARRIERS],
                 mbarriers: BTreeMap::new(),
-                bulk: Vec::new(),
+                bulk: BTreeMap::new(),
+                stirred: false,
                 warpgroups: Vec::new(),
                 stats: Stats::default(),
                 linear: 0,
@@ -117,6 +123,7 @@ impl<'c, 'm> Block<'c, 'm> {
         }
         let mut order: Vec<usize> = (0..self.warps.len()).collect();
         let mut seed = state.context.options.schedule.map(|s| s ^ u64::from(linear) << 20);
+        let mut idle = 0;
         loop {
             if let Some(seed) = &mut seed {
                 shuffle(&mut order, seed);
@@ -136,7 +143,8 @@ impl<'c, 'm> Block<'c, 'm> {
                 return self.warpgroups_done();
             }
             let released = self.release_barriers() | self.release_warp_syncs();
-            if !progress && !released {
+            idle = if std::mem::take(&mut self.state.stirred) || released { 0 } else { idle + 1 };
+            if !progress && !released || idle > IDLE_ROUNDS {
                 return Err(self.deadlock());
             }
         }

@@ -19,8 +19,6 @@ const TILE_ALIGN: usize = 128;
 /// A copy on its way.
 #[derive(Debug, Clone)]
 pub(crate) struct Landing {
-    /// The mbarrier that counts its bytes, by its place in shared memory.
-    barrier: usize,
     at: usize,
     bytes: Vec<u8>,
     who: Who,
@@ -49,7 +47,7 @@ impl Warp {
             let who = self.who(lane, line);
             let at = block.shared.begin_copy(dst[lane], len, UNIT, who).map_err(stop)?;
             block.stats.global_read += len as u64;
-            block.bulk.push(Landing { barrier, at, bytes, who });
+            block.bulk.entry(barrier).or_default().push(Landing { at, bytes, who });
         }
         Ok(())
     }
@@ -89,7 +87,7 @@ impl Warp {
             let at = block.shared.begin_copy(dst[lane], len, TILE_ALIGN, who).map_err(stop)?;
             let bytes = tile(block, &map, x[lane] as i32, y[lane] as i32, at).map_err(stop)?;
             block.stats.global_read += bytes.len() as u64;
-            block.bulk.push(Landing { barrier, at, bytes, who });
+            block.bulk.entry(barrier).or_default().push(Landing { at, bytes, who });
         }
         Ok(())
     }
@@ -129,10 +127,7 @@ fn tile(block: &State<'_, '_>, map: &TensorMap, x: i32, y: i32, to: usize) -> Re
 
 /// Lands the copies that an mbarrier counts.
 pub(super) fn land(block: &mut State<'_, '_>, at: usize, barrier: &mut Phase) {
-    let (due, flying) = std::mem::take(&mut block.bulk).into_iter().partition(|landing| landing.barrier == at);
-    block.bulk = flying;
-    let due: Vec<Landing> = due;
-    for landing in due {
+    for landing in block.bulk.remove(&at).unwrap_or_default() {
         block.shared.land(landing.at, &landing.bytes, landing.who, true);
         barrier.bytes -= landing.bytes.len() as i64;
         // The phase's end tells those who wait for it of the bytes, whenever their issuer arrived.

@@ -21,7 +21,7 @@ const FRAGMENT_QUANTUM: u32 = 4_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     Ready,
-    /// Gave way; runs when nobody else can.
+    /// Gave way until the warp's next turn.
     Yielded,
     /// At a collective, until the lanes it names are there as well.
     Lanes,
@@ -156,13 +156,16 @@ impl Warp {
     pub(crate) fn run(&mut self, block: &mut State<'_, '_>) -> Exec<bool> {
         let start = self.steps;
         let end = start + u64::from(WARP_QUANTUM);
+        // Those who gave way in the last turn may run again.
+        for f in self.fragments.iter_mut().filter(|f| f.wait == Wait::Yielded) {
+            f.wait = Wait::Ready;
+        }
         while self.steps < end {
             let Some(index) = self.choose() else { break };
-            let yielded = self.run_fragment(index, block, end)?;
-            if yielded && self.fragments.len() == 1 {
-                break;
-            }
+            self.run_fragment(index, block, end)?;
         }
+        // Whoever still has something to do moves on.
+        block.stirred |= self.steps >= end;
         Ok(self.steps > start)
     }
 
@@ -171,22 +174,8 @@ impl Warp {
         if self.fragments.len() > 1 {
             self.join_fragments();
         }
-        let pick = |fragments: &[Fragment], wait: Wait| {
-            let ready = fragments.iter().enumerate().filter(|(_, f)| f.wait == wait);
-            ready.min_by_key(|(_, f)| (std::cmp::Reverse(f.stack.len()), f.pc)).map(|(i, _)| i)
-        };
-        if let Some(i) = pick(&self.fragments, Wait::Ready) {
-            return Some(i);
-        }
-        // Everyone gave way: all may run again.
-        let mut any = false;
-        for f in &mut self.fragments {
-            if f.wait == Wait::Yielded {
-                f.wait = Wait::Ready;
-                any = true;
-            }
-        }
-        if any { pick(&self.fragments, Wait::Ready) } else { None }
+        let ready = self.fragments.iter().enumerate().filter(|(_, f)| f.wait == Wait::Ready);
+        ready.min_by_key(|(_, f)| (std::cmp::Reverse(f.stack.len()), f.pc)).map(|(i, _)| i)
     }
 
     fn join_fragments(&mut self) {
@@ -208,8 +197,8 @@ impl Warp {
         }
     }
 
-    /// Runs one fragment until it must be chosen anew. True if it gave way on its own.
-    fn run_fragment(&mut self, index: usize, block: &mut State<'_, '_>, end: u64) -> Exec<bool> {
+    /// Runs one fragment until it must be chosen anew.
+    fn run_fragment(&mut self, index: usize, block: &mut State<'_, '_>, end: u64) -> Exec<()> {
         let program = block.program;
         let alone = self.fragments.len() == 1;
         // The nearest place where another fragment waits to be joined.
@@ -252,7 +241,9 @@ impl Warp {
                 _ if exec == 0 => Flow::Next,
                 op => {
                     self.fragments[index].pc = pc;
-                    self.effect(index, block, op, exec, inst)?
+                    let flow = self.effect(index, block, op, exec, inst)?;
+                    block.stirred |= !(flow == Flow::Yield && matches!(op, Op::MBarrier(_)));
+                    flow
                 }
             };
             if let Some(slot) = self.tensor.as_mut().and_then(|tensor| tensor.violation.take()) {
@@ -265,19 +256,20 @@ impl Warp {
                     pc = target;
                     if !alone {
                         self.fragments[index].pc = pc;
-                        return Ok(self.tire(index, quantum));
+                        self.tire(index, block, quantum);
+                        return Ok(());
                     }
                 }
-                Flow::Choose => return Ok(false),
+                Flow::Choose => return Ok(()),
                 Flow::Block(wait) => {
                     self.fragments[index].pc = pc;
                     self.fragments[index].wait = wait;
-                    return Ok(false);
+                    return Ok(());
                 }
                 Flow::Yield => {
                     self.fragments[index].pc = pc + 1;
                     self.fragments[index].wait = Wait::Yielded;
-                    return Ok(true);
+                    return Ok(());
                 }
             }
             if self.steps >= block.max_steps {
@@ -285,17 +277,18 @@ impl Warp {
             }
             if pc == meet || self.steps >= quantum {
                 self.fragments[index].pc = pc;
-                return Ok(self.tire(index, quantum));
+                self.tire(index, block, quantum);
+                return Ok(());
             }
         }
     }
 
     /// Sends a fragment to the back of the queue when it has used up its quantum.
-    fn tire(&mut self, index: usize, quantum: u64) -> bool {
+    fn tire(&mut self, index: usize, block: &mut State<'_, '_>, quantum: u64) {
         if self.steps >= quantum && self.fragments.len() > 1 {
             self.fragments[index].wait = Wait::Yielded;
+            block.stirred = true;
         }
-        false
     }
 
     /// The taken lanes of a branch become a fragment of their own; the rest falls through.

@@ -20,7 +20,7 @@ pub use error::EngineError;
 pub use session::Session;
 
 use super::{Buffer, Device, Function, Module};
-use crate::emit::{Blocks, KernelSource};
+use crate::emit::KernelSource;
 use crate::graph::Graph;
 use crate::plan::{BufferId, Kernel, Plan, Role, Stage};
 use crate::target::Arch;
@@ -105,7 +105,7 @@ impl Engine {
         for (kernel, code) in plan.kernels().zip(code) {
             let mut source = code.source.clone();
             // As many blocks as this very GPU runs at a time.
-            if let Blocks::Persistent { multiprocessors, .. } = &mut source.rule.blocks {
+            if let Some(multiprocessors) = source.rule.blocks.multiprocessors() {
                 *multiprocessors = code.multiprocessors.unwrap_or(device.info().sms);
             }
             kernels.push(Entry {

@@ -5,7 +5,7 @@ use super::variants::{Change, needs_wide};
 use super::{Engine, EngineError, Entry, StageEntry, bounds};
 use crate::dim::Bindings;
 use crate::dtype::DType;
-use crate::emit::{ArgValue, EmitError, KernelSource, Launch, Scratch};
+use crate::emit::{ArgValue, EmitError, KernelSource, Launch, Scratch, TensorMap};
 use crate::graph::NodeId;
 use crate::plan::{BufferId, IndexWidth, Place, Placement, Plan, Step, Storage};
 use crate::reference;
@@ -306,6 +306,14 @@ impl Ready<'_> {
                 ArgValue::Store { index, offset, align } => pointer(self.stores[index as usize], offset, align)?,
                 ArgValue::Factor { index, offset, align } => match self.factors.get(index as usize) {
                     Some(factor) => pointer(*factor, offset, align)?,
+                    None => return Err(EngineError::Mismatch { expected: 2, found: self.factors.len() }),
+                },
+                ArgValue::TensorMap { index, offset, map } => match self.factors.get(index as usize) {
+                    Some(factor) => match pointer(*factor, offset, TensorMap::ALIGN)? {
+                        Arg::Buffer(buffer) => Arg::TensorMap(buffer, map),
+                        // Nothing is launched, or there is nothing to copy.
+                        _ => Arg::NoMap,
+                    },
                     None => return Err(EngineError::Mismatch { expected: 2, found: self.factors.len() }),
                 },
                 ArgValue::Table { .. } => match self.table {

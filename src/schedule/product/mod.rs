@@ -2,6 +2,7 @@
 
 mod model;
 mod patch;
+mod specialised;
 mod split;
 mod tiles;
 
@@ -35,6 +36,7 @@ pub fn forms(kernel: &Kernel, target: &Target, options: &Options) -> Vec<(Form, 
     let Some(extent) = extent(product, &options.sizes) else { return Vec::new() };
     let whole = tiles::candidates(product, target).into_iter();
     let tiles = whole.flat_map(|tile| split::candidates(&extent, &tile, target));
+    let tiles = tiles.chain(specialised::candidates(kernel, product, target));
     let timed = tiles.map(|tile| {
         let us = split::time(kernel, product, &extent, &tile, target);
         (with(kernel, product, &extent, tile), us)

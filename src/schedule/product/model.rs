@@ -48,8 +48,8 @@ fn rate(product: &Product, blocking: &Blocking, target: &Target) -> f64 {
         (Engine::Simt, _) => 0.5 * f64::from(target.rates.fma),
         (Engine::Tensor, 16) => 859.0,
         (Engine::Tensor, _) => 1609.0,
-        (Engine::Wgmma, 16) => 1650.0,
-        (Engine::Wgmma, _) => 3930.0,
+        (_, 16) => 1650.0,
+        (_, _) => 3930.0,
     }
 }
 
@@ -69,6 +69,24 @@ pub fn moved(kernel: &Kernel) -> f64 {
     loads + kernel.stores.iter().map(|s| width(s.dtype)).sum::<f64>()
 }
 
+/// µs that blocks which walk the tiles take, each alone on its multiprocessor. A prediction by the constants of [`Engine::Wgmma`], of which none has been
+/// fitted to such blocks: what is filled once a block and what runs under the next tile follows from the loop's structure.
+fn walked(kernel: &Kernel, product: &Product, (m, n, k): (f64, f64, f64), blocking: &Blocking, target: &Target) -> f64 {
+    let bytes = f64::from(product.a.dtype.bits()) / 8.0;
+    let (bm, bn, bk) = (f64::from(blocking.m), f64::from(blocking.n), f64::from(blocking.k));
+    let work = bm * bn * bk / rate(product, blocking, target);
+    let step = work.max((bm + bn) * bk * bytes / WGMMA.l2);
+    let multiply = (k / bk).ceil() * step;
+    let epilogue = bm * bn * element(kernel) * WGMMA.epilogue.0;
+    let tiles = ((m / bm).ceil() * (n / bn).ceil() / f64::from(target.part.sms)).ceil();
+    let clocks = match blocking.engine {
+        // One crew multiplies while the other is in its epilogue; where that is longer, the multiplications wait.
+        Engine::PingPong => tiles * multiply.max((multiply + epilogue) / 2.0) + epilogue,
+        _ => tiles * (multiply + epilogue),
+    };
+    (WGMMA.start + clocks) / f64::from(target.part.clock_mhz)
+}
+
 /// µs that a blocking takes.
 pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Blocking, target: &Target) -> f64 {
     let bytes = f64::from(product.a.dtype.bits()) / 8.0;
@@ -80,7 +98,7 @@ pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Bloc
     let sms = f64::from(target.part.sms);
 
     let threads = blocking.threads();
-    let costs = if blocking.engine == Engine::Wgmma { WGMMA } else { SYNCHRONOUS };
+    let costs = if blocking.engine.is_wgmma() { WGMMA } else { SYNCHRONOUS };
     let registers = (blocking.m * blocking.n * blocking.slices / threads + costs.registers).min(255);
     let resident = target.blocks_per_sm(threads, registers, shared(blocking, product.a.dtype.bits() / 8));
     let resident = f64::from(resident.max(1));
@@ -102,7 +120,10 @@ pub fn time(kernel: &Kernel, product: &Product, extent: &Extent, blocking: &Bloc
     let waves = (blocks / (sms * resident)).floor();
     let rest = blocks - waves * sms * resident;
     let last = if rest > 0.0 { clocks((rest / sms).ceil()) } else { 0.0 };
-    let busy = (waves * clocks(resident) + last) / f64::from(target.part.clock_mhz);
+    let busy = match blocking.engine.is_specialised() {
+        true => walked(kernel, product, (m, n, k), blocking, target),
+        false => (waves * clocks(resident) + last) / f64::from(target.part.clock_mhz),
+    };
     let memory = (m * k + k * n) * batch * bytes + m * n * batch * moved(kernel);
     busy.max(memory / target.part.copy_gbs() / 1e3) + target.part.launch_us
 }

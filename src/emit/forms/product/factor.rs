@@ -7,9 +7,10 @@
 use super::super::lines;
 use crate::dim::Dim;
 use crate::emit::params::Param;
-use crate::plan::{Blocking, Engine, IndexWidth, layout};
+use crate::plan::{Blocking, IndexWidth, layout};
 
 /// The lines of one factor, and what they need.
+#[derive(Default)]
 pub struct Lines {
     /// Before the loop.
     pub setup: Vec<String>,
@@ -131,14 +132,14 @@ impl Factor<'_> {
     /// Bytes from one row of the tile in shared memory to the next.
     pub fn pitch(&self, run: Run) -> u32 {
         let (_, pieces) = self.rows_and_pieces(run);
-        16 * if self.tile.engine == Engine::Wgmma { pieces.min(8) } else { pieces }
+        16 * if self.tile.engine.is_wgmma() { pieces.min(8) } else { pieces }
     }
 
     /// The place of a piece in the tile, counted in pieces.
     fn swizzled(&self, run: Run, row: &str, piece: &str) -> String {
         let (rows, pieces) = self.rows_and_pieces(run);
         // `wgmma` takes rows of at most 128 bytes.
-        match self.tile.engine == Engine::Wgmma && pieces > 8 {
+        match self.tile.engine.is_wgmma() && pieces > 8 {
             true => format!("in_atoms<{pieces}, {rows}>({row}, {piece})"),
             false => format!("swizzled<{pieces}>({row}, {piece})"),
         }

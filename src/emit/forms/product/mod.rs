@@ -4,6 +4,7 @@
 mod depthwise;
 mod factor;
 mod patch;
+mod specialised;
 mod wgmma;
 mod window;
 
@@ -19,7 +20,9 @@ use crate::emit::launch::Blocks;
 use crate::emit::params::Param;
 use crate::emit::{EmitError, names};
 use crate::plan::{Access, Blocking, Contraction, Engine, Extent, Product, layout};
+use crate::target::{Arch, Target};
 use factor::{Factor, Lines, Run, Strides, run_of};
+use specialised::Specialised;
 use window::Window;
 
 /// Steps up to which a kernel asks before each copy whether its step exists. With more it costs more than it saves: the copies then stand
@@ -54,7 +57,16 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     };
     let mut a = factor("a", tile.m, "m0", "rows", &extent.m, &extent.k);
     let mut b = factor("b", tile.n, "n0", "columns", &extent.n, &extent.k);
-    let (a_run, b_run, a_lines, b_lines) = factors(product, &extent, &mut a, &mut b).map_err(dim)?;
+    let specialised = match tile.engine.is_specialised() {
+        true => Some(
+            Specialised::of(product, tile, width).ok_or_else(|| unfit("no tensor map fits its factors or its tile"))?,
+        ),
+        false => None,
+    };
+    let (a_run, b_run, a_lines, b_lines) = match &specialised {
+        Some(maps) => (maps.run(0), maps.run(1), Lines::default(), Lines::default()),
+        None => factors(product, &extent, &mut a, &mut b).map_err(dim)?,
+    };
 
     let mut indexer = Indexer { domain: &kernel.domain, width, params: Vec::new() };
     let tiles_m = extent.m.ceil_div(&Dim::from(tile.m as usize)).map_err(dim)?;
@@ -89,11 +101,11 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     let (a_rows, a_pieces) = a.rows_and_pieces(a_run);
     let (b_rows, b_pieces) = b.rows_and_pieces(b_run);
     // Of `wgmma`'s widest swizzle, the pattern repeats every 1024 bytes from address 0.
-    let align = if tile.engine == Engine::Wgmma { 1024 } else { 16 };
+    let align = if tile.engine.is_wgmma() { 1024 } else { 16 };
     let bytes = |rows: u32, pieces: u32| (rows * pieces * 16).next_multiple_of(align);
     let (a_bytes, b_bytes) = (bytes(a_rows, a_pieces), bytes(b_rows, b_pieces));
     let warps = tile.warps.0 * tile.warps.1;
-    let stride = shape.wn + 8;
+    let stride = tile.row_pitch();
     let tensor = tile.engine != Engine::Simt;
     let registers = shape.mi * shape.ni * if tensor { 4 } else { 1 };
     let register = match tensor {
@@ -125,7 +137,8 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         ("mi", shape.mi),
         ("ni", shape.ni),
         ("pairs", shape.ni / 2),
-        ("blocks", shape.wm / 16),
+        ("rows_at_once", tile.rows_at_once()),
+        ("blocks", shape.wm / tile.rows_at_once()),
         ("parts", shape.parts),
         ("turns", shape.turns),
         ("apart", shape.apart),
@@ -147,7 +160,11 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
         context.insert(name, &value);
     }
     context.insert("engine", &tile.engine);
-    if tile.engine == Engine::Wgmma {
+    context.insert("specialised", &specialised.is_some());
+    if let Some(maps) = &specialised {
+        maps.insert(&mut context, tile);
+    }
+    if tile.engine.is_wgmma() {
         wgmma::insert(&mut context, product, &shape, (&a, a_run), (&b, b_run));
     }
     context.insert("register", &register);
@@ -175,10 +192,15 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     context.insert("fixed", &fixed);
     context.insert("varying", &varying);
 
-    let shared = (tile.stages * (a_bytes + b_bytes))
-        .max(warps * 16 * stride * 4)
-        .max((tile.slices - 1) * warps * registers * 128);
-    let pointers = [Param::factor(0, product.a.dtype, a.copy), Param::factor(1, product.b.dtype, b.copy)];
+    let stages = tile.stages * (a_bytes + b_bytes);
+    let shared = match specialised {
+        Some(_) => specialised::shared(tile, stages),
+        None => stages.max(tile.staging()).max((tile.slices - 1) * warps * registers * 128),
+    };
+    let pointers = match &specialised {
+        Some(maps) => maps.params(),
+        None => [Param::factor(0, product.a.dtype, a.copy), Param::factor(1, product.b.dtype, b.copy)],
+    };
     let scratch = if tile.split > 1 { Param::scratch().to_vec() } else { Vec::new() };
     let pointers = pointers.into_iter().chain(lines.pointers).chain(scratch).collect();
     let sizes = a_lines.params.into_iter().chain(b_lines.params).chain(indexer.params).collect();
@@ -187,6 +209,10 @@ pub fn product(parts: &Parts, tile: &Blocking, vector: u32) -> Result<Filled, Em
     pairs.extend(extent.batch.into_iter().map(|d| (d, 1)));
     let name = format!("{}_{}", kind(&product.contraction), parts.name());
     let blocks = match tile.split {
+        _ if specialised.is_some() => {
+            let multiprocessors = Target::of(Arch::SM_90).part.sms;
+            Blocks::Walk { tiles: pairs, multiprocessors }
+        }
         1 => Blocks::Tiles(pairs),
         split => Blocks::Split { tiles: pairs, split, words: 32 * warps * registers },
     };
@@ -294,8 +320,8 @@ impl Shape {
         let powers = [m, n, k, warps.0, warps.1, slices].iter().all(|x| x.is_power_of_two());
         let (wm, wn) = (m / warps.0.max(1), n / warps.1.max(1));
         let terms = match tile.engine {
-            Engine::Tensor | Engine::Wgmma => 32 / size,
             Engine::Simt => 4,
+            _ => 32 / size,
         };
         let fits = powers
             && tile.split > 0
@@ -308,13 +334,13 @@ impl Shape {
         // Each thread copies pieces of one column.
         let copies = tile.threads() >= (k * size / 16).max(m * size / 16).max(n * size / 16);
         let rows = if tile.engine == Engine::Simt { 4 } else { 16 };
-        let grouped = tile.engine != Engine::Wgmma || wgmma::fits(tile, wn, k * size);
+        let grouped = !tile.engine.is_wgmma() || wgmma::fits(tile, wn, k * size);
         (fits && copies && grouped).then(|| {
             let parts = k / terms / slices;
             let mi = wm / rows;
             // All within the first part: in the last, the next step's copies are waited for, and more turns are more code than they hide.
             let turns = if tile.engine == Engine::Simt { 4 } else { mi };
-            let apart = if tile.engine == Engine::Wgmma { 64 } else { 16 };
+            let apart = if tile.engine.is_wgmma() { 64 } else { 16 };
             Shape { wm, wn, mi, ni: wn / 8, parts, turns, apart }
         })
     }
