@@ -1,6 +1,8 @@
 //! Pools and convolutions by their definition: a thread takes one result, and walks its window.
 //!
 //! A convolution's thread sums in order: n products take n roundings. It is what runs where no tensor-core kernel fits.
+//!
+//! A small window stands in the text as constants: its loops unroll, and its reads are on their way at a time. A larger one is a parameter, and shares a text.
 
 use super::writer::Writer;
 use super::{count, dim};
@@ -14,19 +16,41 @@ use tera::Context;
 
 const THREADS: u32 = 128;
 
-/// The window's sizes as parameters, and the coordinates of a result over `outer` axes, the three spatial ones and `inner` axes.
-fn walk(w: &mut Writer, window: &[WindowAxis], outer: &[(String, Dim)], inner: &[(String, Dim)]) -> Vec<String> {
+/// The most elements of a pool's window that its text writes out: 32 reads on their way are as many as registers hold beside the rest.
+const WRITTEN_OUT: u64 = 32;
+
+/// Number of elements of a window.
+fn taps(window: &[WindowAxis]) -> u64 {
+    window.iter().fold(1, |n, axis| n.saturating_mul(axis.kernel))
+}
+
+/// The window's sizes, as constants of the text if they are `fixed` and else as parameters, and the coordinates of a result over `outer`
+/// axes, the three spatial ones and `inner` axes.
+fn walk(
+    w: &mut Writer,
+    window: &[WindowAxis],
+    fixed: bool,
+    outer: &[(String, Dim)],
+    inner: &[(String, Dim)],
+) -> Vec<String> {
+    let mut lines = Vec::new();
     for (i, axis) in window.iter().enumerate() {
         w.signed(&format!("in{i}"), &axis.input);
         for (name, n) in
             [("kernel", axis.kernel), ("stride", axis.stride), ("dilation", axis.dilation), ("before", axis.before)]
         {
-            w.number(&format!("{name}{i}"), n as i64);
+            let name = format!("{name}{i}");
+            // A stride or a border beyond 32 bits is a parameter of its width.
+            match fixed && i32::try_from(n).is_ok() {
+                true => lines.push(format!("constexpr off {name} = {n};")),
+                false => w.number(&name, n as i64),
+            }
         }
     }
     let spatial = window.iter().enumerate().map(|(i, axis)| (format!("o{i}"), axis.output.clone()));
     let axes: Vec<(String, Dim)> = outer.iter().cloned().chain(spatial).chain(inner.iter().cloned()).collect();
-    w.coordinates("at", &axes)
+    lines.extend(w.coordinates("at", &axes));
+    lines
 }
 
 pub fn pool(
@@ -40,20 +64,22 @@ pub fn pool(
     let class = w.class(0);
     let outputs = count(stage, &stage.writes[0].shape)?;
     w.size("count", &outputs);
+    // A power of each element is too long a text to write out.
+    let fixed = taps(window) <= WRITTEN_OUT && !matches!(of, Pooling::Lp { .. });
     // Where a plane begins, and how far apart neighbours in it are.
     let from = &stage.reads[0].shape;
     let (coordinates, plane, pitch) = match channels_last {
         false => {
             let planes = count(stage, &from[..2])?;
             let plane = "(off)plane * in0 * in1 * in2";
-            (walk(&mut w, window, &[("plane".into(), planes)], &[]), plane, "")
+            (walk(&mut w, window, fixed, &[("plane".into(), planes)], &[]), plane, "")
         }
         true => {
             let channels = &from[from.len() - 1];
             w.signed("channels", channels);
             let (outer, inner) = ([("sample".to_owned(), from[0].clone())], [("c".to_owned(), channels.clone())]);
             let plane = "(off)sample * in0 * in1 * in2 * channels + (off)c";
-            (walk(&mut w, window, &outer, &inner), plane, " * channels")
+            (walk(&mut w, window, fixed, &outer, &inner), plane, " * channels")
         }
     };
     let (open, step, close, what) = match of {
@@ -87,6 +113,7 @@ pub fn pool(
     let mut context = Context::new();
     context.insert("what", what);
     context.insert("plane", plane);
+    context.insert("fixed", &fixed);
     context.insert("pitch", pitch);
     context.insert("coordinates", &coordinates);
     context.insert("open", &open);
@@ -105,13 +132,16 @@ fn max_pool(stage: &Stage, class: Class) -> Body {
         Class::F32 => (literal::float(f32::NEG_INFINITY), " || x != x"),
     };
     let t = class.c_type();
-    let open = vec![format!("{t} best = {none};"), "off found = -1;".to_owned()];
-    let step = vec![format!("if (found < 0 || x > best{nan}) best = x, found = place;")];
-    let mut close = vec!["write_y0(y0 + at, best);".to_owned()];
-    if stage.writes.len() > 1 {
+    let (mut open, mut close) = (vec![format!("{t} best = {none};")], vec!["write_y0(y0 + at, best);".to_owned()]);
+    let step = if stage.writes.len() > 1 {
+        open.push("off found = -1;".to_owned());
         close.push("write_y1(y1 + at, found < 0 ? 0 : (i64)found);".to_owned());
-    }
-    (open, step, close, "The largest element of each window.")
+        format!("if (found < 0 || x > best{nan}) best = x, found = place;")
+    } else {
+        open.push("bool any = false;".to_owned());
+        format!("if (!any || x > best{nan}) best = x, any = true;")
+    };
+    (open, vec![step], close, "The largest element of each window.")
 }
 
 fn average_pool(class: Class, count_include_pad: bool) -> Body {
@@ -141,10 +171,12 @@ pub fn conv(stage: &Stage, conv: &Convolution, options: &Options) -> Result<Kern
     let outputs = count(stage, to)?;
     w.size("count", &outputs);
     let axis = if *channels_last { to.len() - 1 } else { 1 };
+    // Of a window of one element nothing is left but the sum over the channels.
+    let fixed = taps(window) == 1;
     let (sample, m) = (("sample".to_owned(), to[0].clone()), ("m".to_owned(), to[axis].clone()));
     let coordinates = match channels_last {
-        false => walk(&mut w, window, &[sample, m], &[]),
-        true => walk(&mut w, window, &[sample], &[m]),
+        false => walk(&mut w, window, fixed, &[sample, m], &[]),
+        true => walk(&mut w, window, fixed, &[sample], &[m]),
     };
     let each = |d: &Dim, what: &str| {
         d.div_exact(&Dim::fixed(*groups as i64)).ok_or_else(|| EmitError::Schedule {
