@@ -120,9 +120,60 @@ fn failures_have_their_exit_codes_and_say_what_is_wrong() {
     fs::write(&file, "").unwrap();
     let file = file.to_str().unwrap();
     case(&["emit", "--expr", SILU, "-o", file], 4, file);
+    case(&["emit", "--expr", "y = x"], 3, "the formula computes nothing");
+    case(&["--json", "emit", "--expr", "y = x:f16", "--arch", "sm_90"], 3, "the formula computes nothing");
     let model = cache.path().join("relu.onnx");
     fs::write(&model, RELU).unwrap();
     case(&["run", model.to_str().unwrap(), "--random", "1", "-o", file], 4, file);
+}
+
+#[test]
+fn a_folder_that_is_not_writable_is_noticed_before_anything_is_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, file, model) = (folder.path().join("cache"), folder.path().join("file"), folder.path().join("m.onnx"));
+    fs::write(&file, "").unwrap();
+    fs::write(&model, RELU).unwrap();
+    let model = model.to_str().unwrap();
+    for command in [["emit", "--expr", SILU], ["compile", "--no-weld", model]] {
+        let out = pointweld(&[&command[..], &["-o", file.to_str().unwrap()]].concat(), &cache);
+        assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
+        assert!(!cache.exists(), "{command:?} compiled first");
+    }
+}
+
+/// Every file below a folder.
+#[cfg(unix)]
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_compilation_and_leaves_nothing_half_written() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, out, model) = (folder.path().join("cache"), folder.path().join("out"), folder.path().join("m.onnx"));
+    fs::write(&model, RELU).unwrap();
+    let archs = "sm_75,sm_80,sm_86,sm_87,sm_89,sm_90,sm_100,sm_103,sm_110,sm_120,sm_121";
+    let args = ["compile", "-j", "1", model.to_str().unwrap(), "--arch", archs, "-o", out.to_str().unwrap()];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointweld"));
+    let mut child = command.args(args).env("POINTWELD_CACHE", &cache).spawn().unwrap();
+    // An entry of the cache is there and another has at least begun; most compilations are still to come.
+    let start = Instant::now();
+    while files_below(&cache).len() < 2 && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().signal(), Some(2), "a shell calls it 130");
+    assert!(files_below(&out).is_empty());
+    // What stands in the cache is whole: the next run uses it and has nothing to warn of.
+    let again = pointweld(&[&["--json"], &args[..]].concat(), &cache);
+    assert_eq!((again.status.code(), text(&again.stderr).as_str()), (Some(0), ""));
+    let summary: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert!((1..11).contains(&summary["compiled"]["cached"].as_u64().unwrap()), "{summary}");
 }
 
 /// An ONNX model of one node, y = Relu(x), with x of four f32: the wire format written out.

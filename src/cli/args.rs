@@ -23,7 +23,7 @@ Examples:
   pointweld emit --expr 'y:i8 = quantize(silu(dequantize(x:i8, 0.05)), 0.04)'
 
 Exit codes: 0 done; 1 a kernel is out of its bound or does not compile; 2 wrong command line; 3 wrong input;
-4 something this machine lacks (NVRTC, a driver, a GPU, a folder one may write to)."
+4 something this machine lacks (NVRTC, a driver, a GPU, a folder one may write to); 130 interrupted."
 )]
 pub struct Cli {
     /// Print JSON instead of text

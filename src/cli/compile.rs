@@ -4,7 +4,7 @@ use super::args::CompileArgs;
 use super::output::{self, Failure, bold};
 use super::source;
 use crate::compile::sass::Disassembler;
-use crate::compiler::{Compiled, Compiler, Estimate, Planned};
+use crate::compiler::{Compiled, Compiler, Estimate, Planned, prepare};
 use crate::report;
 use crate::target::Arch;
 use rayon::prelude::*;
@@ -24,6 +24,7 @@ pub fn run(args: &CompileArgs, json: bool) -> Result<(), Failure> {
     let sizes = args.model.fusion.dims.iter().cloned().collect();
     let explanation = report::explain(&graph, &planned.graph, &planned.plan, &planned.passes, &sizes);
     let planning_ms = start.elapsed().as_secs_f64() * 1e3;
+    prepare(&args.out).map_err(source::failure)?;
     let compiled = compile(&compiler, planned)?;
     compiled.write(&args.out).map_err(source::failure)?;
     let mut summary = Summary::new(&compiled, &args.out, planning_ms, start.elapsed().as_secs_f64() * 1e3);

@@ -3,6 +3,7 @@
 use super::args::EmitArgs;
 use super::output::{self, Failure};
 use super::{compile, source};
+use crate::compiler::prepare;
 use crate::expr;
 use std::io::Write;
 use std::path::Path;
@@ -19,6 +20,9 @@ pub fn run(args: &EmitArgs, json: bool) -> Result<(), Failure> {
         compiler = compiler.arch(*arch);
     }
     let planned = source::plan(&compiler, &graph, &args.fusion)?;
+    if planned.sources.is_empty() && planned.stages.is_empty() {
+        return Err(Failure::Input("the formula computes nothing, so there is no kernel: no op is left of it".into()));
+    }
     if args.arch.is_empty() && args.out.is_none() {
         let kernels: Vec<_> = planned.plan.kernels().collect();
         if json {
@@ -31,8 +35,9 @@ pub fn run(args: &EmitArgs, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let planning_ms = start.elapsed().as_secs_f64() * 1e3;
-    let compiled = compile::compile(&compiler, planned)?;
     let folder = args.out.as_deref().unwrap_or(Path::new("out"));
+    prepare(folder).map_err(source::failure)?;
+    let compiled = compile::compile(&compiler, planned)?;
     compiled.write(folder).map_err(source::failure)?;
     let mut summary = compile::Summary::new(&compiled, folder, planning_ms, start.elapsed().as_secs_f64() * 1e3);
     if args.estimate {

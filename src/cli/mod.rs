@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0, done; 1, done and found wanting (a kernel out of its bound, a kernel that does not compile); 2, the command line is
 //! wrong; 3, the input is wrong (model, expression, data); 4, something this machine lacks (NVRTC, a driver, a GPU, a folder one
-//! may write to).
+//! may write to). An interrupt ends the process by its signal, which shells show as 130; files are whole or absent.
 
 mod args;
 mod bench;
@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::compile::keep_freed_memory();
     let cli = Cli::parse();
     let json = cli.json;
     let result = match cli.command {

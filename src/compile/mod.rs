@@ -10,6 +10,7 @@ mod entry;
 mod error;
 mod find;
 mod library;
+mod memory;
 mod nvrtc;
 mod resources;
 pub mod sass;
@@ -18,6 +19,7 @@ pub mod usual;
 
 pub use cache::{Cache, CacheStats, CacheWarning};
 pub use error::CompileError;
+pub use memory::keep_freed_memory;
 pub use nvrtc::{Nvrtc, Version};
 pub use resources::Resources;
 pub use toolchain::{Progress, Toolchain};

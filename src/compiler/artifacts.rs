@@ -6,6 +6,20 @@ use crate::report;
 use std::fs;
 use std::path::Path;
 
+/// Makes the folders that [`Compiled::write`] fills, and tries whether files can be made in them: what is not writable is better known before
+/// a minute of compilation than after it.
+///
+/// # Errors
+/// If a folder can't be made, or no file in it.
+pub fn prepare(folder: &Path) -> Result<(), Error> {
+    let kernels = folder.join("kernels");
+    fs::create_dir_all(&kernels).map_err(|source| Error::Write { path: kernels.clone(), source })?;
+    for folder in [folder, &kernels] {
+        tempfile::tempfile_in(folder).map_err(|source| Error::Write { path: folder.into(), source })?;
+    }
+    Ok(())
+}
+
 impl Compiled {
     /// Writes into `folder`, which is made if need be:
     /// `plan.json`; `graph.dot`; `kernels.h`; and for each distinct kernel `kernels/ENTRY.cu`, `kernels/ENTRY.ptx` and

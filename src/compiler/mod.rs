@@ -19,6 +19,7 @@ mod locked;
 mod programs;
 mod weld;
 
+pub use artifacts::prepare;
 pub use error::Error;
 pub use estimate::{Estimate, PerElement};
 pub use locked::Locked;
@@ -215,6 +216,7 @@ impl Compiler {
         graph: &Graph,
         observer: impl FnMut(&passes::Pass, usize, &Graph),
     ) -> Result<Planned, Error> {
+        rayon::spawn(emit::prepare);
         let mut graph = graph.clone();
         let report = passes::run(&mut graph, &self.passes, observer)?;
         self.lower(graph, report, &self.fusion_options())

@@ -1,6 +1,6 @@
 //! Copies from `templates/device.cuh` and `templates/matrix.cuh` what a kernel calls, and nothing else: kernels stay short and compile fast.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 const TEXT: &str =
@@ -13,9 +13,10 @@ struct Item {
     needs: Vec<usize>,
 }
 
-static LIBRARY: LazyLock<(Vec<Item>, BTreeMap<&'static str, usize>)> = LazyLock::new(|| {
+/// The items, and where each name is defined; the names are looked up and never listed.
+static LIBRARY: LazyLock<(Vec<Item>, HashMap<&'static str, usize>)> = LazyLock::new(|| {
     let texts: Vec<&'static str> = TEXT.split("\n\n").map(str::trim).collect();
-    let mut names = BTreeMap::new();
+    let mut names = HashMap::new();
     for (i, text) in texts.iter().enumerate() {
         names.extend(defined(text).into_iter().map(|name| (name, i)));
     }
@@ -44,7 +45,8 @@ pub fn definitions_for(code: &str) -> String {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| {
         let code = line.split("//").next().unwrap_or_default();
-        code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+        let words = code.as_bytes().split(|c| !c.is_ascii_alphanumeric() && *c != b'_').filter(|word| !word.is_empty());
+        words.filter_map(|word| str::from_utf8(word).ok())
     })
 }
 

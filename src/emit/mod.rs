@@ -32,6 +32,11 @@ use crate::plan::{Form, IndexWidth, Kernel, Table};
 use forms::{Filled, Parts};
 use serde::Serialize;
 
+/// Parses the skeletons, which takes some milliseconds the first time: to be done beside other work.
+pub fn prepare() {
+    template::load();
+}
+
 /// Choices that change a kernel's text and not its results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {

@@ -47,6 +47,11 @@ static TERA: LazyLock<Result<Tera, String>> = LazyLock::new(|| {
     Ok(tera)
 });
 
+/// Parses the skeletons, which takes some milliseconds, if that is not yet done.
+pub fn load() {
+    LazyLock::force(&TERA);
+}
+
 /// Fills the skeleton `name` and indents the text.
 pub fn render(name: &str, context: &Context) -> Result<String, String> {
     let tera = TERA.as_ref().map_err(String::clone)?;

@@ -198,6 +198,10 @@ fn sums(codes: &Tensor, inner: usize, n: usize) -> Vec<i64> {
     let code = |byte: &u8| if signed { i64::from(*byte as i8) } else { i64::from(*byte) };
     let mut sums = vec![0; n];
     for row in codes.bytes().chunks((inner * n).max(1)) {
+        if inner == 1 {
+            sums.iter_mut().zip(row).for_each(|(sum, byte)| *sum += code(byte));
+            continue;
+        }
         for (sum, run) in sums.iter_mut().zip(row.chunks(inner.max(1))) {
             *sum += run.iter().map(code).sum::<i64>();
         }

@@ -104,12 +104,11 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         return Err(unfit("the operand's type has another number of codes than the table"));
     }
     let mut at = 0;
-    let (mut pointers, mut outputs, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut outputs, mut parts) = (Vec::new(), Vec::new());
     let entry: u64 = kernel.stores.iter().map(|store| bytes(store.dtype)).sum();
     for (i, store) in kernel.stores.iter().enumerate() {
         let size = bytes(store.dtype);
         let c_type = raw(size);
-        pointers.push(format!("const {c_type}* const table{i} = (const {c_type}*)(staged + {});", at / 16));
         let packer = format!("pack_{}", 8 * size);
         let stride = codes(table) * entry / size;
         let place = if across { format!("e * {stride} + code") } else { "code".to_owned() };
@@ -128,7 +127,9 @@ pub fn body(kernel: &Kernel, table: Table) -> Result<(Staged, Body), EmitError> 
         far: Vec::new(),
         steady: Vec::new(),
     };
-    Ok((Staged { pieces: staged * at / 16, pointers, code: Some(raw(size)), parts }, body))
+    let staged = Staged { pieces: staged * at / 16, pointers: Vec::new(), code: Some(raw(size)), parts };
+    let pointers = staged.pointers_at("");
+    Ok((Staged { pointers, ..staged }, body))
 }
 
 /// The table: for each store its value for every code, in the order of the codes' bits; of channels one such table after the other, and zeros
