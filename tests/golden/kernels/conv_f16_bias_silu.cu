@@ -260,7 +260,7 @@ typedef i32 off;
 
 // A block computes 32x32 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(64)
-pw_conv_cast_cast_add_silu_etc_5a2553e7b5(
+pw_conv_cast_cast_add_silu_etc_8d01fb4a62(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -489,4 +489,3 @@ pw_conv_cast_cast_add_silu_etc_5a2553e7b5(
     }
   }
 }
-

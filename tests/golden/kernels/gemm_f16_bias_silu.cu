@@ -271,7 +271,7 @@ typedef i32 off;
 
 // A block computes 128x128 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(128)
-pw_gemm_cast_cast_add_silu_etc_410b64d001(
+pw_gemm_cast_cast_add_silu_etc_75737306e4(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -444,4 +444,3 @@ pw_gemm_cast_cast_add_silu_etc_410b64d001(
     }
   }
 }
-

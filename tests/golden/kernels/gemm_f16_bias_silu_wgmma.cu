@@ -286,7 +286,7 @@ typedef i32 off;
 
 // A block computes 128x256 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(512)
-pw_gemm_cast_cast_add_silu_etc_020fabe07f(
+pw_gemm_cast_cast_add_silu_etc_66e13cd29d(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -460,4 +460,3 @@ pw_gemm_cast_cast_add_silu_etc_020fabe07f(
     }
   }
 }
-
