@@ -283,7 +283,7 @@ pub struct QuantizeArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=4]
+    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=6]
     #[arg(long, default_value = "power", value_parser = calibrator)]
     pub calibrator: Calibrator,
     /// The codes of activations: u8, or for TensorRT i8, unless given
@@ -453,7 +453,7 @@ pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
         ("minmax", "") => Ok(Calibrator::MinMax),
         ("entropy", "") => Ok(Calibrator::Entropy),
         ("mse", "") => Ok(Calibrator::Mse),
-        ("power", "") => Ok(Calibrator::Power(4)),
+        ("power", "") => Ok(Calibrator::Power(6)),
         ("power", p) => {
             let power = p.parse().ok().filter(|p| (2..=16).contains(p)).map(Calibrator::Power);
             power.ok_or(format!("{p:?} is not a power from 2 to 16"))

@@ -10,7 +10,8 @@
 //!
 //! `pool_q` moves a quantize above the max pool of floats that it reads: `quantize(pool(x))` becomes `pool(quantize(x))`, so that whoever makes
 //! `x` stores codes and the pool moves a quarter of the bytes. Exact, because quantization keeps the order of values; a window that holds
-//! NaN, which has the code of 0, is the exception. Only where nothing else needs `x` in float.
+//! NaN, which has the code of 0, is the exception. Only where nothing else needs `x` in float: others may quantize it too, with parameters of their
+//! own, unless a pool makes it, which would be done for each of them.
 
 use super::work::{made_by, same, uniform};
 use super::{Pass, PassError, Work};
@@ -119,9 +120,9 @@ fn pool_above(graph: &Graph, x: Value, quantize: &[Value]) -> Option<NodeId> {
     let output = graph.outputs().iter().any(|(_, value)| *value == from);
     let wants_codes = |id: NodeId| {
         let operands = graph.operands(id);
-        let same_codes = graph.node(id).op().is_some_and(|op| op.is(&op::QUANTIZE))
-            && (1..3).all(|slot| same(graph, operands[slot], quantize[slot]));
-        is_pool(id) || same_codes
+        let same_codes = (1..3).all(|slot| same(graph, operands[slot], quantize[slot]));
+        let quantizes = graph.node(id).op().is_some_and(|op| op.is(&op::QUANTIZE));
+        is_pool(id) || (quantizes && (same_codes || !is_pool(from.node)))
     };
     let float = graph.ty(from).dtype.is_some_and(|dtype| dtype.is_arithmetic_float());
     let users = graph.users(from.node);

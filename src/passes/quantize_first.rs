@@ -1,21 +1,21 @@
-//! Quantize before what only moves or picks: `quantize(slice(x))` becomes `slice(quantize(x))`, and likewise for repeats and max pooling.
+//! Quantize before what only moves: `quantize(slice(x))` becomes `slice(quantize(x))`, and likewise for repeats. (What picks by order, a max pool, is
+//! `pool_q`'s; see `qdq`.)
 //!
 //! A slice between a convolution's epilogue and a quantize keeps the two apart: the convolution would store floats for a kernel that does
 //! nothing but quantize them. Behind the slice's source the quantize joins the epilogue, and what moves is codes, a quarter of the size. Exact: a
-//! quantize with one scale and zero point goes element by element, and as it never decreases, the largest code is the largest element's (NaN
-//! aside, which a maximum of floats keeps and a maximum of codes does not).
+//! quantize with one scale and zero point goes element by element.
 //!
-//! Done only for welded kernels, where `x` is computed by a pointwise op, and where every user of what moves quantizes it: else the floats would
-//! have to be stored all the same. Behind a pool all must do so with the same parameters, or it would be done several times.
+//! Done only for welded kernels, where `x` is computed by a pointwise op, or by a max pool that the quantize moves above in its turn, and where
+//! every user of what moves quantizes it: else the floats would have to be stored all the same.
 
-use super::work::{made_by, same, uniform};
+use super::work::{made_by, uniform};
 use super::{Pass, PassError, Work};
 use crate::graph::{Graph, Kind, NodeId, Type, Value};
 use crate::op;
 use crate::structural::Structural;
 use crate::view::View;
 
-pub(super) const PASS: Pass = Pass { name: "quantize_first", about: "quantize before what only moves or picks", run };
+pub(super) const PASS: Pass = Pass { name: "quantize_first", about: "quantize before what only moves", run };
 
 /// Nodes looked through between a quantize and a pointwise op.
 const DEEPEST: usize = 8;
@@ -59,30 +59,28 @@ fn path(graph: &Graph, quantize: NodeId) -> Option<(Value, Vec<NodeId>)> {
     }
     let (mut x, mut path) = (operands[0], Vec::new());
     while path.len() < DEEPEST {
-        let Some(pools) = moves(graph, x) else { break };
-        let parameters = if pools { Some([operands[1], operands[2]]) } else { None };
-        if !is_quantized(graph, x, parameters, DEEPEST) {
+        if !moves(graph, x) {
+            break;
+        }
+        if !is_quantized(graph, x, DEEPEST) {
             return None;
         }
         path.push(x.node);
         x = graph.operands(x.node)[0];
     }
-    let computed = graph.node(x.node).op().is_some_and(|op| !op.is(&op::DEQUANTIZE) && !op.is(&op::QUANTIZE));
+    let made = graph.node(x.node);
+    let pooled = matches!(made.kind, Kind::Structural(Structural::MaxPool(_)));
+    let computed = pooled || made.op().is_some_and(|op| !op.is(&op::DEQUANTIZE) && !op.is(&op::QUANTIZE));
     (computed && !path.is_empty() && graph.ty(x).full().is_some()).then_some((x, path))
 }
 
-/// Whether a value is made by something that moves (`false`) or picks the largest of (`true`) its one operand's elements.
-fn moves(graph: &Graph, v: Value) -> Option<bool> {
-    let node = graph.node(v.node);
-    match &node.kind {
-        Kind::View(View::Slice { .. } | View::Repeat { .. }) => Some(false),
-        Kind::Structural(Structural::MaxPool(_)) if node.outputs.len() == 1 => Some(true),
-        _ => None,
-    }
+/// Whether a value is made by something that moves its one operand's elements.
+fn moves(graph: &Graph, v: Value) -> bool {
+    matches!(graph.node(v.node).kind, Kind::View(View::Slice { .. } | View::Repeat { .. }))
 }
 
-/// Whether all that reads `v` quantizes it, with these parameters if they are given, or moves it for others that do.
-fn is_quantized(graph: &Graph, v: Value, parameters: Option<[Value; 2]>, depth: usize) -> bool {
+/// Whether all that reads `v` quantizes it, or moves it for others that do.
+fn is_quantized(graph: &Graph, v: Value, depth: usize) -> bool {
     let is_output = graph.outputs().iter().any(|(_, output)| *output == v);
     !is_output
         && depth > 0
@@ -90,10 +88,8 @@ fn is_quantized(graph: &Graph, v: Value, parameters: Option<[Value; 2]>, depth: 
             let result = user.value();
             if made_by(graph, result, |op| op.is(&op::QUANTIZE)).is_some() {
                 let own = graph.operands(*user);
-                let alike = |list: [Value; 2]| same(graph, list[0], own[1]) && same(graph, list[1], own[2]);
-                let uniform = own[1..].iter().all(|v| uniform(graph, *v).is_some());
-                return own[0] == v && uniform && parameters.is_none_or(alike);
+                return own[0] == v && own[1..].iter().all(|v| uniform(graph, *v).is_some());
             }
-            moves(graph, result).is_some() && is_quantized(graph, result, parameters, depth - 1)
+            moves(graph, result) && is_quantized(graph, result, depth - 1)
         })
 }

@@ -91,7 +91,7 @@ const CALIBRATORS: [(&str, Calibrator); 6] = [
     ("percentile 99.99", Calibrator::Percentile(99.99)),
     ("entropy", Calibrator::Entropy),
     ("mse", Calibrator::Mse),
-    ("power 4", Calibrator::Power(4)),
+    ("power 6", Calibrator::Power(6)),
 ];
 
 /// Audits a scheme. Multiply-adds are counted for the sizes that the data had. Tensors that were not observed are left out.

@@ -23,6 +23,9 @@ use crate::tensor::Tensor;
 use crate::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Why a group that multiplies codes, or what a DequantizeLinear made of codes, is left as it is.
+const ALREADY: &str = "the model quantizes it already";
+
 /// Where codes go in a graph.
 #[derive(Debug, Clone)]
 pub struct Placement {
@@ -74,6 +77,13 @@ pub fn place(graph: &Graph, keep: &BTreeMap<String, String>) -> Placement {
 }
 
 impl Placement {
+    /// Groups whose product the model itself quantizes, and all groups with a product.
+    pub fn already(&self) -> (usize, usize) {
+        let products = self.groups.iter().filter(|group| group.anchor.is_some());
+        let own = products.clone().filter(|g| self.float.get(&g.name).is_some_and(|reason| reason == ALREADY));
+        (own.count(), products.count())
+    }
+
     /// Multiply-adds of quantized anchors and of all anchors, at the given sizes; anchors of unknown size count for nothing.
     pub fn macs(&self, graph: &Graph, sizes: &crate::dim::Bindings) -> (u64, u64) {
         let of = |group: &&Group| group.anchor.and_then(|id| super::macs(graph, id, sizes)).unwrap_or(0);
@@ -135,11 +145,14 @@ impl<'g> Placer<'g> {
                 .then(|| "no convolution or product follows: it decodes, and its ranges are apart".into());
         };
         let operands = graph.operands(anchor);
+        if operands[..2].iter().any(|v| graph.ty(*v).dtype.is_some_and(|dtype| dtype.is_int())) {
+            return Some(ALREADY.into());
+        }
         if operands[..2].iter().any(|v| graph.ty(*v).dtype != Some(DType::F32)) {
             return Some("only f32 is quantized".into());
         }
         if operands[..2].iter().any(|v| graph.node(v.node).op().is_some_and(|op| op.is(&op::DEQUANTIZE))) {
-            return Some("the model quantizes it already".into());
+            return Some(ALREADY.into());
         }
         if !follows && operands[..2].iter().any(|v| self.reads_softmax(*v)) {
             return Some("it takes an expectation over a softmax, and no convolution or product follows".into());

@@ -83,6 +83,11 @@ impl Quantizer {
             placement = place(&graph, &float);
         }
         if placement.sites.is_empty() {
+            let (own, products) = placement.already();
+            if own > 0 && own == products {
+                let what = format!("it is a quantized model already, all its {own} convolutions and products read codes");
+                return Err(QuantizeError::Nothing(what));
+            }
             let reason = placement.float.iter().next().map(|(name, reason)| format!("{}: {reason}", Shown(name)));
             return Err(QuantizeError::Nothing(reason.unwrap_or_else(|| "it has no convolution or product".into())));
         }

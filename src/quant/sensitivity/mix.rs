@@ -5,7 +5,7 @@
 //! multiply-adds, while the budget lasts and the gain is worth a group. Then the model is measured with the first one, two, … of them
 //! in float, and the smallest set that is close to the best is kept: what is promised here has been measured, not added up.
 
-use super::{Meter, Noise, Progress, SensitivityError};
+use super::{Meter, Noise, Progress, SensitivityError, average, cost};
 use crate::dim::Bindings;
 use crate::quant::{Group, macs};
 use serde::Serialize;
@@ -48,14 +48,13 @@ pub struct Spared {
 const GOOD_DB: f64 = 60.0;
 /// A group is left in float for no less than this, on average over the points.
 const WORTH_DB: f64 = 0.2;
-/// Next to its multiply-adds a group in float costs a conversion of codes on both sides.
-const LEAST_COST: f64 = 0.002;
 /// Groups that are taken at most.
 const MOST_GROUPS: usize = 16;
 /// Groups that the outcome lists.
 const LISTED: usize = 12;
 
-struct Candidate<'m> {
+/// A group, and what it makes when it alone is on codes.
+struct Alone<'m> {
     name: &'m str,
     macs: f64,
     noise: Vec<Noise>,
@@ -81,16 +80,16 @@ pub fn mix(meter: &Meter, most: f64, sizes: &Bindings, progress: &Progress) -> R
         .iter()
         .map(|row| row.iter().map(|noise| noise.db()).collect())
         .collect();
-    let best = measured.iter().map(|db| worth(db)).fold(f64::NEG_INFINITY, f64::max);
-    let enough = measured.iter().position(|db| worth(db) >= best - WORTH_DB).unwrap_or(0);
+    let best = measured.iter().map(|db| average(db, GOOD_DB)).fold(f64::NEG_INFINITY, f64::max);
+    let enough = measured.iter().position(|db| average(db, GOOD_DB) >= best - WORTH_DB).unwrap_or(0);
     let points = meter.points.iter().enumerate().map(|(p, point)| MixedPoint {
         name: point.name.clone(),
         about: point.about.clone(),
         all_on_codes: measured[0][p],
         mixed: measured[enough][p],
     });
-    let spared = |c: &&Candidate| Spared { group: c.name.to_string(), macs: c.macs, noise: c.share };
-    let mut noisiest: Vec<&Candidate> = candidates.iter().filter(|c| c.share > 0.0).collect();
+    let spared = |c: &&Alone| Spared { group: c.name.to_string(), macs: c.macs, noise: c.share };
+    let mut noisiest: Vec<&Alone> = candidates.iter().filter(|c| c.share > 0.0).collect();
     noisiest.sort_by(|a, b| b.share.total_cmp(&a.share));
     Ok(Mix {
         samples: meter.samples.len(),
@@ -106,7 +105,7 @@ fn candidates<'m>(
     sizes: &Bindings,
     total: u64,
     progress: &Progress,
-) -> Result<Vec<Candidate<'m>>, SensitivityError> {
+) -> Result<Vec<Alone<'m>>, SensitivityError> {
     let names: BTreeSet<&str> = meter.quantized().into_iter().collect();
     let groups: Vec<&Group> = meter.placement.groups.iter().filter(|g| names.contains(g.name.as_str())).collect();
     let alone = |group: &&Group| {
@@ -120,29 +119,29 @@ fn candidates<'m>(
         let share = |(noise, sum): (&Noise, &f64)| if *sum > 0.0 && sum.is_finite() { noise.error / sum } else { 0.0 };
         let share = noise.iter().zip(&sums).map(share).sum::<f64>() / sums.len().max(1) as f64;
         let macs = group.anchor.and_then(|id| macs(meter.graph, id, sizes)).unwrap_or(0) as f64 / total.max(1) as f64;
-        Candidate { name: group.name.as_str(), macs, noise, share }
+        Alone { name: group.name.as_str(), macs, noise, share }
     });
     Ok(rows.collect())
 }
 
 /// Takes groups by what they gain for what they cost, as long as the budget lasts.
-fn spend<'c, 'm>(candidates: &'c [Candidate<'m>], mut budget: f64) -> Vec<&'c Candidate<'m>> {
-    let mut left: Vec<&Candidate> = candidates.iter().collect();
+fn spend<'c, 'm>(candidates: &'c [Alone<'m>], mut budget: f64) -> Vec<&'c Alone<'m>> {
+    let mut left: Vec<&Alone> = candidates.iter().collect();
     let mut taken = Vec::new();
     while taken.len() < MOST_GROUPS {
-        let without = |other: Option<&Candidate>| {
+        let without = |other: Option<&Alone>| {
             let points = left.first().map_or(0, |c| c.noise.len());
             let db = (0..points).map(|p| {
                 let kept = left.iter().filter(|c| other.is_none_or(|o| !std::ptr::eq(**c, o)));
                 let error = kept.map(|c| c.noise[p].error).sum();
                 Noise { signal: left.first().map_or(0.0, |c| c.noise[p].signal), error }.db()
             });
-            worth(&db.collect::<Vec<_>>())
+            average(&db.collect::<Vec<_>>(), GOOD_DB)
         };
         let now = without(None);
         let gains = left.iter().enumerate().filter(|(_, c)| c.macs <= budget);
         let gains = gains.map(|(i, c)| (i, without(Some(c)) - now)).filter(|(_, gain)| *gain >= WORTH_DB);
-        let value = |(i, gain): &(usize, f64)| gain / (left[*i].macs + LEAST_COST);
+        let value = |(i, gain): &(usize, f64)| gain / cost(left[*i].macs);
         let Some((best, _)) = gains.max_by(|a, b| value(a).total_cmp(&value(b))) else { break };
         let candidate = left.remove(best);
         budget -= candidate.macs;
@@ -151,20 +150,15 @@ fn spend<'c, 'm>(candidates: &'c [Candidate<'m>], mut budget: f64) -> Vec<&'c Ca
     taken
 }
 
-/// The average dB, no point counted beyond what is good.
-fn worth(db: &[f64]) -> f64 {
-    db.iter().map(|x| x.clamp(-GOOD_DB, GOOD_DB)).sum::<f64>() / db.len().max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn candidate(name: &str, macs: f64, errors: [f64; 2]) -> Candidate<'_> {
+    fn candidate(name: &str, macs: f64, errors: [f64; 2]) -> Alone<'_> {
         let noise = errors.iter().map(|error| Noise { signal: 1.0, error: *error }).collect();
-        Candidate { name, macs, noise, share: 0.0 }
+        Alone { name, macs, noise, share: 0.0 }
     }
 
-    fn names(taken: Vec<&Candidate>) -> Vec<String> {
+    fn names(taken: Vec<&Alone>) -> Vec<String> {
         taken.iter().map(|c| c.name.to_string()).collect()
     }
 

@@ -31,6 +31,17 @@ use crate::quant::{Group, macs};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a group's gain in dB is divided by where multiply-adds are limited: its share of them, and something for the conversion of codes
+/// on both sides of it, which even the smallest group in float costs.
+fn cost(macs: f64) -> f64 {
+    macs + 0.002
+}
+
+/// The average over the points, none counted for more than `most` dB.
+fn average(db: &[f64], most: f64) -> f64 {
+    db.iter().map(|x| x.clamp(-most, most)).sum::<f64>() / db.len().max(1) as f64
+}
+
 /// The outcome of [`analyse`].
 #[derive(Debug, Clone, Serialize)]
 pub struct Sensitivity {

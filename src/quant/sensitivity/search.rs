@@ -5,7 +5,7 @@
 //! best candidates only, a few at a time, until the best one measured beats what the others promised. At the end every
 //! group taken is tried without: what the others have made superfluous goes back to codes.
 
-use super::{Meter, Noise, Progress, Sensitivity, SensitivityError};
+use super::{Meter, Noise, Progress, Sensitivity, SensitivityError, average, cost};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -55,11 +55,10 @@ pub struct Found {
 const AT_ONCE: usize = 4;
 /// Measurements of candidates before the best one is taken, whatever the others promise.
 const MOST_ROUNDS: usize = 3;
-/// Where multiply-adds are limited, a group costs its share and this much.
-const LEAST_COST: f64 = 0.002;
 /// No point counts for more: an exact output is not worth infinitely much.
 const MOST_DB: f64 = 120.0;
 
+/// A group, and what it gains in float next to those that are so already.
 struct Candidate<'s> {
     name: &'s str,
     macs: f64,
@@ -101,7 +100,7 @@ pub fn search(
         if left.is_empty() {
             break;
         }
-        let value = |c: &Candidate| if budget.is_some() { c.gain / (c.macs + LEAST_COST) } else { c.gain };
+        let value = |c: &Candidate| if budget.is_some() { c.gain / cost(c.macs) } else { c.gain };
         left.iter_mut().for_each(|candidate| candidate.measured = None);
         let current = meter.variant(&taken)?;
         for _ in 0..MOST_ROUNDS {
@@ -195,6 +194,6 @@ fn worth(goal: &Goal, db: &[f64]) -> f64 {
             let missing = |(target, db): (&Option<f64>, &f64)| target.map_or(0.0, |t| (t - bounded(db)).max(0.0));
             -targets.iter().zip(db).map(missing).sum::<f64>()
         }
-        Goal::Count(_) => db.iter().map(bounded).sum::<f64>() / db.len().max(1) as f64,
+        Goal::Count(_) => average(db, MOST_DB),
     }
 }
