@@ -120,9 +120,9 @@ fn pool_above(graph: &Graph, x: Value, quantize: &[Value]) -> Option<NodeId> {
     let output = graph.outputs().iter().any(|(_, value)| *value == from);
     let wants_codes = |id: NodeId| {
         let operands = graph.operands(id);
-        let same_codes = (1..3).all(|slot| same(graph, operands[slot], quantize[slot]));
+        let same_codes = || (1..3).all(|slot| same(graph, operands[slot], quantize[slot]));
         let quantizes = graph.node(id).op().is_some_and(|op| op.is(&op::QUANTIZE));
-        is_pool(id) || (quantizes && (same_codes || !is_pool(from.node)))
+        is_pool(id) || quantizes && (!is_pool(from.node) || same_codes())
     };
     let float = graph.ty(from).dtype.is_some_and(|dtype| dtype.is_arithmetic_float());
     let users = graph.users(from.node);

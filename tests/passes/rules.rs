@@ -390,6 +390,29 @@ fn a_quantize_below_max_pools_moves_above_them() {
     assert!(identical(&evaluate(&before, &inputs)[0].1, &evaluate(&after, &inputs)[0].1));
 }
 
+/// What quantizes the pool's source with parameters of its own reads a value of a pointwise op, which then stores both.
+#[test]
+fn a_quantize_moves_above_a_pool_whose_source_has_other_codes_too() {
+    let f = DType::F32;
+    let (kernel, strides) = (vec![2, 2], vec![2, 2]);
+    let pool =
+        Pool { kernel, strides, dilations: vec![1, 1], pads: vec![(0, 0); 2], ceil_mode: false, channels_last: false };
+    let mut b = Builder::new("g");
+    let x = b.input("x", f, shape![1, 2, 6, 6]);
+    let x = b.silu(x);
+    let kind = Kind::Structural(Structural::MaxPool(pool));
+    let p = b.node(Node::new(kind, "p", Type::new(f, shape![1, 2, 3, 3])), &[x]).value();
+    let (whole, pooled) = (b.quantize(x, 0.05, 3, DType::U8), b.quantize(p, 0.03, 9, DType::U8));
+    b.output("whole", whole);
+    b.output("pooled", pooled);
+    let (before, after, report) = simplify(b);
+    assert_eq!(report.count("pool_q"), 1, "{report:?}");
+    let values: Vec<f64> = (0..72).map(|i| f64::from(i * 37 % 72) * 0.2 - 6.0).collect();
+    let inputs = [("x".to_string(), Tensor::from_f64(f, &[1, 2, 6, 6], &values).unwrap())];
+    let (exact, found) = (evaluate(&before, &inputs), evaluate(&after, &inputs));
+    assert!(exact.iter().zip(&found).all(|(e, f)| identical(&e.1, &f.1)));
+}
+
 #[test]
 fn views_compose_and_vanish() {
     let f = DType::F32;

@@ -150,6 +150,27 @@ fn mistakes_are_told_and_write_nothing() {
     assert!(!folder.path().join("o.onnx").exists());
 }
 
+/// What is quantized already is refused before any data is read, and a model that is so in part is told how much of it.
+#[test]
+fn a_model_that_is_quantized_already_says_so() {
+    let folder = workplace(17);
+    let all = ["--data", "data", "--float-macs", "0"];
+    let out = pointweld(&[&["quantize", "model.onnx", "-o", "once.onnx"], &all[..]].concat(), folder.path());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let again = ["quantize", "once.onnx", "-o", "twice.onnx", "--data", "nowhere"];
+    let out = pointweld(&again, folder.path());
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("a quantized model already"), "{}", text(&out.stderr));
+    // A part was left in float: it is quantized, the rest keeps its codes.
+    let keep = ["--keep-float", "stem"];
+    let out = pointweld(&[&["quantize", "model.onnx", "-o", "part.onnx"], &all[..], &keep].concat(), folder.path());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let out = pointweld(&[&["quantize", "part.onnx", "-o", "whole.onnx"], &all[..]].concat(), folder.path());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let said = text(&out.stderr);
+    assert!(said.contains("is quantized already") && said.contains("only the other"), "{said}");
+}
+
 /// One group of a model is made to cost most of the accuracy: its input has one channel a thousand times as large as the others. The tool
 /// finds it and leaves it in float.
 #[test]
