@@ -85,7 +85,8 @@ impl Quantizer {
         if placement.sites.is_empty() {
             let (own, products) = placement.already();
             if own > 0 && own == products {
-                let what = format!("it is a quantized model already, all its {own} convolutions and products read codes");
+                let what =
+                    format!("it is a quantized model already, all its {own} convolutions and products read codes");
                 return Err(QuantizeError::Nothing(what));
             }
             let reason = placement.float.iter().next().map(|(name, reason)| format!("{}: {reason}", Shown(name)));
