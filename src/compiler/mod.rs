@@ -16,6 +16,7 @@ mod device;
 mod error;
 mod estimate;
 mod locked;
+mod named;
 mod programs;
 mod weld;
 
@@ -36,6 +37,7 @@ use crate::passes;
 use crate::plan::Plan;
 use crate::schedule;
 use crate::target::{Arch, Target};
+use named::Swallowed;
 
 /// What to compile for and how; see the module's page.
 #[derive(Clone)]
@@ -217,9 +219,19 @@ impl Compiler {
         observer: impl FnMut(&passes::Pass, usize, &Graph),
     ) -> Result<Planned, Error> {
         rayon::spawn(emit::prepare);
-        let mut graph = graph.clone();
-        let report = passes::run(&mut graph, &self.passes, observer)?;
-        self.lower(graph, report, &self.fusion_options())
+        let fusion = self.fusion_options();
+        let mut simplified = graph.clone();
+        if fusion.taps.is_empty() {
+            let report = passes::run(&mut simplified, &self.passes, observer)?;
+            return self.lower(simplified, report, &fusion);
+        }
+        passes::run(&mut simplified, &self.passes, |_, _, _| {})?;
+        let swallowed = Swallowed::find(graph, &simplified, &fusion.taps);
+        simplified = graph.clone();
+        swallowed.mark(&mut simplified);
+        let report = passes::run(&mut simplified, &self.passes, observer)?;
+        swallowed.release(&mut simplified, graph.outputs().len());
+        self.lower(simplified, report, &fusion)
     }
 
     /// Runs the passes alone; the graph given stays as it is.

@@ -1,12 +1,15 @@
 //! What the user asks for by name.
 
 use crate::graphs::{Net, bodies, plan, reason};
+use pointweld::compiler::Compiler;
 use pointweld::dtype::DType::F32;
 use pointweld::fuse::{FuseError, Options, fuse};
 use pointweld::graph::Graph;
 use pointweld::op;
 use pointweld::plan::Reason;
+use pointweld::reference::{Options as RunOptions, Rounding, run_graph, run_plan};
 use pointweld::shape;
+use pointweld::tensor::Tensor;
 
 fn pair(a: &str, b: &str) -> Vec<(String, String)> {
     vec![(a.into(), b.into())]
@@ -92,4 +95,45 @@ fn a_tap_is_a_store_of_the_very_same_kernel() {
     assert_eq!((&a.name, &a.body, &a.loads, &a.domain), (&b.name, &b.body, &b.loads, &b.domain));
     assert_eq!((a.stores.len(), b.stores.len()), (1, 2));
     assert_eq!(tapped.outputs.last().unwrap().0, "sigmoid_2");
+}
+
+/// x → sigmoid_1 → mul_2 (x times it) → relu_3 → y: the passes make a SiLU of the first two.
+fn silu() -> Graph {
+    let mut n = Net::new("silu");
+    let x = n.input("x", F32, shape!["n", 16]);
+    let s = n.b.sigmoid(x);
+    let y = n.b.mul(x, s);
+    let y = n.b.relu(y);
+    n.output("y", y);
+    n.graph()
+}
+
+#[test]
+fn a_tap_on_what_a_rule_would_swallow_is_stored_by_the_same_kernel() {
+    let planned = Compiler::new().tap("sigmoid_1").plan(&silu()).unwrap();
+    assert_eq!(bodies(&planned.plan), [vec!["sigmoid", "silu", "relu"]]);
+    let kernel = planned.plan.kernels().next().unwrap();
+    assert_eq!(kernel.stores.len(), 2);
+    let names: Vec<&str> = planned.plan.outputs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["y", "sigmoid_1"]);
+    let input = [("x", Tensor::from_slice(&[1, 16], &[0.5f32; 16]).unwrap())];
+    let outputs = run_plan(&planned.plan, &planned.graph, &input, Rounding::EachStatement, &RunOptions::default()).unwrap();
+    let of = |graph: &Graph| run_graph(graph, &input, &RunOptions::default()).unwrap();
+    assert_eq!(outputs[0].1, of(&silu())[0].1);
+    assert_eq!(outputs[1].1.to_f64()[0], f64::from(1.0f32 / (1.0 + (-0.5f32).exp())));
+}
+
+#[test]
+fn a_tap_that_nothing_else_reads_is_an_output() {
+    let mut n = Net::new("dead");
+    let x = n.input("x", F32, shape!["n", 16]);
+    let unread = n.b.sigmoid(x);
+    let unread = n.b.relu(unread);
+    let y = n.b.tanh(x);
+    n.output("y", y);
+    let graph = n.graph();
+    let name = graph.value_name(unread).to_owned();
+    let planned = Compiler::new().tap(&name).plan(&graph).unwrap();
+    assert_eq!(planned.plan.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["y", name.as_str()]);
+    assert!(Compiler::new().tap("y").plan(&graph).is_ok(), "an output may be asked for again");
 }
