@@ -117,7 +117,8 @@ fn a_tap_on_what_a_rule_would_swallow_is_stored_by_the_same_kernel() {
     let names: Vec<&str> = planned.plan.outputs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["y", "sigmoid_1"]);
     let input = [("x", Tensor::from_slice(&[1, 16], &[0.5f32; 16]).unwrap())];
-    let outputs = run_plan(&planned.plan, &planned.graph, &input, Rounding::EachStatement, &RunOptions::default()).unwrap();
+    let outputs =
+        run_plan(&planned.plan, &planned.graph, &input, Rounding::EachStatement, &RunOptions::default()).unwrap();
     let of = |graph: &Graph| run_graph(graph, &input, &RunOptions::default()).unwrap();
     assert_eq!(outputs[0].1, of(&silu())[0].1);
     assert_eq!(outputs[1].1.to_f64()[0], f64::from(1.0f32 / (1.0 + (-0.5f32).exp())));
