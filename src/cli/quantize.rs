@@ -27,7 +27,7 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     let sizes: Bindings = args.dims.iter().cloned().collect();
     let mut quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
-    let (own, products) = quantizer.placement.already();
+    let (own, products) = quantizer.placement.already(&quantizer.graph);
     if own > 0 {
         output::warn(format!(
             "the model is quantized already: {own} of its {products} convolutions and products keep the codes that they have, only the \

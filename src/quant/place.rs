@@ -77,11 +77,16 @@ pub fn place(graph: &Graph, keep: &BTreeMap<String, String>) -> Placement {
 }
 
 impl Placement {
-    /// Groups whose product the model itself quantizes, and all groups with a product.
-    pub fn already(&self) -> (usize, usize) {
+    /// Convolutions and products that the model itself quantizes, and all of them.
+    pub fn already(&self, graph: &Graph) -> (usize, usize) {
         let products = self.groups.iter().filter(|group| group.anchor.is_some());
-        let own = products.clone().filter(|g| self.float.get(&g.name).is_some_and(|reason| reason == ALREADY));
-        (own.count(), products.count())
+        let own = products.clone().filter(|g| self.float.get(&g.name).is_some_and(|reason| reason == ALREADY)).count();
+        let of_integers = |id: &NodeId| {
+            let kind = &graph.node(*id).kind;
+            matches!(kind, Kind::Structural(Structural::ConvInteger(_) | Structural::MatMulInteger))
+        };
+        let integer = graph.ids().filter(of_integers).count();
+        (own + integer, products.count() + integer)
     }
 
     /// Multiply-adds of quantized anchors and of all anchors, at the given sizes; anchors of unknown size count for nothing.

@@ -58,7 +58,7 @@ impl Quantizer {
     /// subgraphs by their prefix.
     ///
     /// # Errors
-    /// What the import gives; a name in `keep` that matches nothing; a model in which no group can be quantized.
+    /// What the import gives; a name in `keep` that matches nothing; a model in which no group can be quantized, or that is quantized already.
     pub fn new(mut file: ModelFile, sizes: &Bindings, keep: &[String]) -> Result<Quantizer, QuantizeError> {
         let imported = Import::new().bind_all(sizes).model(&file)?;
         let graph = imported.graph;
@@ -82,13 +82,12 @@ impl Quantizer {
             }
             placement = place(&graph, &float);
         }
+        let (own, products) = placement.already(&graph);
+        if own > 0 && own == products {
+            let what = format!("the model is quantized already, its {own} convolutions and products all read codes");
+            return Err(QuantizeError::Nothing(what));
+        }
         if placement.sites.is_empty() {
-            let (own, products) = placement.already();
-            if own > 0 && own == products {
-                let what =
-                    format!("it is a quantized model already, all its {own} convolutions and products read codes");
-                return Err(QuantizeError::Nothing(what));
-            }
             let reason = placement.float.iter().next().map(|(name, reason)| format!("{}: {reason}", Shown(name)));
             return Err(QuantizeError::Nothing(reason.unwrap_or_else(|| "it has no convolution or product".into())));
         }
