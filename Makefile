@@ -32,7 +32,7 @@ gpu-bundle: ## Gather in out/gpu what benches/gpu.sh runs on a machine with a GP
 	scripts/gpu_bundle.sh
 
 .PHONY: bench-quant
-bench-quant: ## Measure quantized models beside ONNX Runtime's: YOLO, SiLU apart and fused, orientation, digits (an hour on two cores).
+bench-quant: ## Measure quantized models beside ONNX Runtime's: YOLO, SiLU apart and fused, orientation, digits (some 20 minutes on two cores).
 	python3 scripts/fetch_models.py permissive benches images
 	python3 -m venv .cache/venv
 	.cache/venv/bin/pip install --quiet --disable-pip-version-check -r benches/quant-requirements.txt
