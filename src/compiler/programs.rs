@@ -70,19 +70,22 @@ pub(super) fn compile(
             return Ok(compiled);
         }
         for (kernel, error) in &failed {
-            let first = error.lines().next().unwrap_or_default();
-            split.push(format!("kernel {kernel} did not compile and its group was split: {first}"));
+            split.push(format!("kernel {kernel} did not compile and its group was split: {}", gist(error)));
             fusion = fuse::split(&compiled.planned.graph, &fusion, &compiled.planned.plan, kernel, error);
         }
         for (node, label, error) in failed_routines {
-            let first = error.lines().next().unwrap_or_default();
-            split.push(format!("{label} runs on the host: its kernel did not compile: {first}"));
+            split.push(format!("{label} runs on the host: its kernel did not compile: {}", gist(&error)));
             fusion.on_host.push((node, error));
         }
         let Planned { graph, passes, .. } = compiled.planned;
         planned = compiler.lower(graph, passes, &fusion)?;
     }
     unreachable!("the loop returns after {ATTEMPTS} attempts")
+}
+
+/// What refused a program and its first complaint, in one line.
+fn gist(error: &str) -> String {
+    error.lines().map(str::trim).take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// Compiles every distinct text once.

@@ -56,7 +56,7 @@ impl Pins {
         }
         for name in &options.taps {
             let value = (0..facts.values.len() as u32).find(|v| facts.name(*v) == name);
-            if value.is_none() && facts.graph.outputs().iter().any(|(output, _)| output == name) {
+            if facts.graph.outputs().iter().any(|(output, _)| output == name) {
                 continue;
             }
             let names = || (0..facts.values.len() as u32).map(|v| facts.name(v));
