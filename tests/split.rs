@@ -58,7 +58,8 @@ fn compile(op: &'static Row) -> Compiled {
 /// True if the plan gives what the graph does.
 fn agrees(planned: &Planned, graph: &Graph) -> bool {
     let x = [("x", Tensor::from_slice(&[5], &[-1.0f32, 0.0, 0.5, 1.0, 2.0]).unwrap())];
-    let of_plan = reference::run_plan(&planned.plan, &planned.graph, &x, Rounding::EachStatement, &Options::default()).unwrap();
+    let of_plan =
+        reference::run_plan(&planned.plan, &planned.graph, &x, Rounding::EachStatement, &Options::default()).unwrap();
     let of_graph = reference::run_graph(graph, &x, &Options::default()).unwrap();
     of_plan.iter().zip(&of_graph).all(|((a, x), (b, y))| {
         a == b && x.to_f64().iter().zip(y.to_f64()).all(|(x, y)| (x - y).abs() <= 1e-6 * y.abs())
