@@ -57,8 +57,18 @@ pub struct Row {
     pub default_us: f64,
     /// The choice in words.
     pub choice: String,
+    /// All that was tried, the fastest first.
+    pub candidates: Vec<Candidate>,
     /// Candidates that were faster and did not hold on the interpreter, each with what was wrong.
     pub refused: Vec<String>,
+}
+
+/// One schedule of a kernel, in words, and the time of a launch: as the model predicts it, and by the clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    pub choice: String,
+    pub predicted_us: f64,
+    pub us: f64,
 }
 
 /// A lock and how it came about.
@@ -93,6 +103,7 @@ struct Found {
     key: Key,
     ranked: Vec<(Pick, f64)>,
     default: (Pick, f64),
+    candidates: Vec<Candidate>,
     refused: Vec<String>,
     /// Whether the fastest that is left holds on the interpreter.
     proved: bool,
@@ -195,14 +206,19 @@ impl Found {
     }
 }
 
+fn words(pick: &Pick) -> String {
+    let Pick { form, table, threads, library } = pick;
+    if *library {
+        return "by a library".into();
+    }
+    let table = table.map_or(String::new(), |table| format!(" by {table:?}"));
+    format!("{form:?}{table}, {threads} threads")
+}
+
 fn row(found: &Found, entry: &Entry) -> Row {
     let choice = match &entry.choice {
         Choice::Run(pick) if *pick == found.default.0 => "as chosen without a lock".into(),
-        Choice::Run(pick) if pick.library => "by a library".into(),
-        Choice::Run(Pick { form, table, threads, .. }) => {
-            let table = table.map_or(String::new(), |table| format!(" by {table:?}"));
-            format!("{form:?}{table}, {threads} threads")
-        }
+        Choice::Run(pick) => words(pick),
         Choice::Apart => "the product and the rest apart".into(),
     };
     Row {
@@ -212,6 +228,7 @@ fn row(found: &Found, entry: &Entry) -> Row {
         us: entry.us,
         default_us: entry.default_us,
         choice,
+        candidates: found.candidates.clone(),
         refused: found.refused.clone(),
     }
 }
@@ -237,17 +254,24 @@ impl Round<'_> {
             Kernel { schedule, ..kernel.clone() }
         };
         let kernels: Vec<Kernel> = picks.iter().map(with).collect();
+        let predicted: Vec<f64> = kernels.iter().map(|k| schedule::predict(k, self.target, self.sizes)).collect();
         let times: Vec<Option<f64>> = match self.stopwatch {
-            None => kernels.iter().map(|k| Some(schedule::predict(k, self.target, self.sizes))).collect(),
+            None => predicted.iter().copied().map(Some).collect(),
             Some(stopwatch) => stopwatch.times(self.planned, &kernels, self.compiler.emit_options(), self.sizes)?,
         };
         let default = (picks[0].clone(), times[0].unwrap_or(f64::INFINITY));
+        let timed = picks.iter().zip(predicted).zip(&times);
+        let candidate = |((pick, predicted_us), us): ((&Pick, f64), &Option<f64>)| {
+            Some(Candidate { choice: words(pick), predicted_us, us: (*us)? })
+        };
+        let mut candidates: Vec<Candidate> = timed.filter_map(candidate).collect();
+        candidates.sort_by(|a, b| a.us.total_cmp(&b.us));
         let mut ranked: Vec<(Pick, f64)> =
             picks.into_iter().zip(times).filter_map(|(pick, us)| Some((pick, us?))).collect();
         // Equals stay in the order of the candidates: the compiler's own choice first.
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
         let key = lock::key(kernel, self.target.arch, self.sizes);
-        Ok(Found { kernel: kernel.clone(), key, ranked, default, refused: Vec::new(), proved: false })
+        Ok(Found { kernel: kernel.clone(), key, ranked, default, candidates, refused: Vec::new(), proved: false })
     }
 
     /// µs of the compiler's own choice by the model.
