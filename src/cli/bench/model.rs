@@ -1,6 +1,6 @@
 //! `pointweld bench MODEL`: a whole model by batch size, and its kernels one by one.
 
-use super::super::args::{BenchArgs, ModelArgs};
+use super::super::args::{BenchArgs, FusionArgs, ModelArgs};
 use super::super::output::{self, Failure, bold};
 use super::super::{compile, source};
 use crate::bench::{self, ModelTiming};
@@ -16,14 +16,13 @@ use std::path::Path;
 
 pub fn run(args: &BenchArgs, model: &Path, json: bool) -> Result<(), Failure> {
     let device = Device::open(0).map_err(Failure::machine)?;
-    let fusion = args.fusion.clone();
-    let model_args = ModelArgs { model: model.into(), fusion };
-    let graph = source::import(&model_args)?;
-    let symbol = batch_symbol(&graph);
+    let given = source::import(&ModelArgs { model: model.into(), fusion: args.fusion.clone() })?;
+    let symbol = batch_symbol(&given);
     let batches = batches(args, symbol.as_deref())?;
     let mut timings = Vec::new();
     for batch in &batches {
-        let sizes = sizes(&graph, args, symbol.as_deref(), *batch)?;
+        let sizes = sizes(&given, args, symbol.as_deref(), *batch)?;
+        let graph = sized(args, model, &sizes)?;
         // The plan is made for these sizes: which schedule is best depends on them.
         let mut compiler = source::compiler(&args.fusion)?.arch(device.arch()).dependent_launch(!args.serial);
         for (name, size) in &sizes {
@@ -38,10 +37,16 @@ pub fn run(args: &BenchArgs, model: &Path, json: bool) -> Result<(), Failure> {
         timings.push(timing);
     }
     if let Some(path) = &args.plot {
-        let picture = bench::svg(&graph.name, &device.info().name, &batches, &timings);
+        let picture = bench::svg(&given.name, &device.info().name, &batches, &timings);
         files::write(path, picture).map_err(|e| Failure::Machine(format!("{}: {e}", path.display())))?;
     }
     if json { output::json(&timings) } else { Ok(()) }
+}
+
+/// The model with all sizes in it, as `--dim` gives them to the other commands: the same kernels, for which one lock holds.
+fn sized(args: &BenchArgs, model: &Path, sizes: &Bindings) -> Result<Graph, Failure> {
+    let dims = sizes.iter().map(|(name, size)| (name.clone(), *size)).collect();
+    source::import(&ModelArgs { model: model.into(), fusion: FusionArgs { dims, ..args.fusion.clone() } })
 }
 
 /// The symbol that stands for the first dimension of the first input.
