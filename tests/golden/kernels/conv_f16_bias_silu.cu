@@ -260,7 +260,7 @@ typedef i32 off;
 
 // A block computes 32x32 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(64)
-pw_conv_cast_cast_add_silu_etc_8d01fb4a62(
+pw_conv_cast_cast_add_silu_etc_87186c4ca9(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -303,11 +303,16 @@ pw_conv_cast_cast_add_silu_etc_8d01fb4a62(
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
   const u32 steps = (u32)((depth + 63u) / 64u);
-  const u32 of_band = 8u * (u32)tiles_n;
-  const u32 band = tile / of_band, in_band = tile - band * of_band;
-  const u32 height = min(8u, (u32)tiles_m - band * 8u);
-  const u32 tile_n = in_band / height;
-  const idx m0 = (idx)(band * 8u + in_band - tile_n * height) * 32u, n0 = (idx)tile_n * 32u;
+  u32 tile_m = tile, tile_n = 0u;
+  // Divisions take longer than all else that a block does before its first copy.
+  if (tiles_n > 1) {
+    const u32 of_band = 8u * (u32)tiles_n;
+    const u32 band = tile / of_band, in_band = tile - band * of_band;
+    const u32 height = min(8u, (u32)tiles_m - band * 8u);
+    tile_n = in_band / height;
+    tile_m = band * 8u + in_band - tile_n * height;
+  }
+  const idx m0 = (idx)tile_m * 32u, n0 = (idx)tile_n * 32u;
   const u32 a_row = threadIdx.x / 8u, a_piece = threadIdx.x % 8u;
   const u32 a_place = swizzled<8>(a_row, a_piece) * 16u;
   off a_at[4];

@@ -271,7 +271,7 @@ typedef i32 off;
 
 // A block computes 128x128 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(128)
-pw_gemm_cast_cast_add_silu_etc_75737306e4(
+pw_gemm_cast_cast_add_silu_etc_182a6f2fca(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -293,11 +293,16 @@ pw_gemm_cast_cast_add_silu_etc_75737306e4(
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
   const u32 steps = (u32)((depth + 31u) / 32u);
-  const u32 of_band = 8u * (u32)tiles_n;
-  const u32 band = tile / of_band, in_band = tile - band * of_band;
-  const u32 height = min(8u, (u32)tiles_m - band * 8u);
-  const u32 tile_n = in_band / height;
-  const idx m0 = (idx)(band * 8u + in_band - tile_n * height) * 128u, n0 = (idx)tile_n * 128u;
+  u32 tile_m = tile, tile_n = 0u;
+  // Divisions take longer than all else that a block does before its first copy.
+  if (tiles_n > 1) {
+    const u32 of_band = 8u * (u32)tiles_n;
+    const u32 band = tile / of_band, in_band = tile - band * of_band;
+    const u32 height = min(8u, (u32)tiles_m - band * 8u);
+    tile_n = in_band / height;
+    tile_m = band * 8u + in_band - tile_n * height;
+  }
+  const idx m0 = (idx)tile_m * 128u, n0 = (idx)tile_n * 128u;
   const u32 a_row = threadIdx.x / 4u, a_piece = threadIdx.x % 4u;
   const u32 a_place = swizzled<4>(a_row, a_piece) * 16u;
   const auto* const a_piece_from = a + (off)(m0 + a_row) * a_row_stride + a_piece * 8u;

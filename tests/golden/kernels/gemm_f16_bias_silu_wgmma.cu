@@ -286,7 +286,7 @@ typedef i32 off;
 
 // A block computes 128x256 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(512)
-pw_gemm_cast_cast_add_silu_etc_66e13cd29d(
+pw_gemm_cast_cast_add_silu_etc_5377286f70(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -308,11 +308,16 @@ pw_gemm_cast_cast_add_silu_etc_66e13cd29d(
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
   const u32 steps = (u32)((depth + 63u) / 64u);
-  const u32 of_band = 8u * (u32)tiles_n;
-  const u32 band = tile / of_band, in_band = tile - band * of_band;
-  const u32 height = min(8u, (u32)tiles_m - band * 8u);
-  const u32 tile_n = in_band / height;
-  const idx m0 = (idx)(band * 8u + in_band - tile_n * height) * 128u, n0 = (idx)tile_n * 256u;
+  u32 tile_m = tile, tile_n = 0u;
+  // Divisions take longer than all else that a block does before its first copy.
+  if (tiles_n > 1) {
+    const u32 of_band = 8u * (u32)tiles_n;
+    const u32 band = tile / of_band, in_band = tile - band * of_band;
+    const u32 height = min(8u, (u32)tiles_m - band * 8u);
+    tile_n = in_band / height;
+    tile_m = band * 8u + in_band - tile_n * height;
+  }
+  const idx m0 = (idx)tile_m * 128u, n0 = (idx)tile_n * 256u;
   const u32 a_row = threadIdx.x / 8u, a_piece = threadIdx.x % 8u;
   const u32 a_place = swizzled<8>(a_row, a_piece) * 16u;
   const auto* const a_piece_from = a + (off)(m0 + a_row) * a_row_stride + a_piece * 8u;
