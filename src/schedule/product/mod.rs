@@ -27,7 +27,8 @@ pub fn form(kernel: &Kernel, target: &Target, options: &Options) -> Option<Form>
     if let Some(form) = patch::choose(kernel, product, target, &options.sizes, gathered) {
         return Some(form);
     }
-    Some(with(kernel, product, &extent, blocking))
+    let walking = specialised::choose(kernel, product, &extent, target, &blocking);
+    Some(with(kernel, product, &extent, walking.unwrap_or(blocking)))
 }
 
 /// Every form of a kernel with a product, and the µs that each is predicted to take, the fastest first.

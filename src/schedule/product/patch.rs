@@ -13,12 +13,15 @@ use crate::target::Target;
 
 /// How many times longer launches on the H200 take than the model has their units take: 1.5 to 2.0 in nine convolutions of 4, 16 and 32 channels.
 const MEASURED: f64 = 1.6;
+/// Filters of a patch that is chosen without a measurement.
+const FILTERS: u32 = 32;
 /// Multiply-adds that one SM does in a clock of 16-bit floats and of codes: 650 TFLOPS and 1280 TOPS, measured.
 const RATE: (f64, f64) = (1243.0, 2449.0);
 /// The share of what the other units do that the busiest does not hide.
 const SHOWS: f64 = 0.25;
 /// Clocks from the launch of a block to its first multiplication and from its last to its end; of a tile that a block has alone, beside its
 /// work; and how many times longer its work takes alone than shared out among several.
+/// The columns' constants of a kernel of codes take as long again.
 const START: f64 = 3100.0;
 const LATENCY: f64 = 1000.0;
 const ALONE: f64 = 3.0;
@@ -68,10 +71,16 @@ pub fn with(kernel: &Kernel, patch: Patch) -> Form {
     Form::Patch { patch, vector: vector::columns(kernel, (patch.filters / 4).min(16)) }
 }
 
-/// The best patch, where channels are few and it takes less time than gathering the same terms: `gathered`, which does not count the
+/// The best patch, where it takes less time than gathering the same terms: `gathered`, which does not count the
 /// instructions of the copies.
 pub fn choose(kernel: &Kernel, product: &Product, target: &Target, sizes: &Bindings, gathered: f64) -> Option<Form> {
-    let (patch, us) = candidates(kernel, product, target, sizes).into_iter().next()?;
+    // Wider results leave a patch in rows too short for memory, and more filters leave a multiprocessor too few blocks: both were slower than
+    // the model has it.
+    if kernel.stores.iter().any(|store| store.dtype.bits() > 16) {
+        return None;
+    }
+    let narrow = candidates(kernel, product, target, sizes).into_iter().find(|(patch, _)| patch.filters <= FILTERS);
+    let (patch, us) = narrow?;
     let copies = copies(product, sizes)? * GATHER / f64::from(target.part.sms) / f64::from(target.part.clock_mhz);
     (us < gathered + copies).then(|| with(kernel, patch))
 }
@@ -144,7 +153,8 @@ pub fn time(kernel: &Kernel, product: &Product, patch: &Patch, target: &Target, 
     let tile = most + SHOWS * (tensor + shared + slow + issue - most).max(0.0);
 
     let resident = f64::from(resident);
-    let clocks = |together: f64| START + walked * (tile * together).max(LATENCY + ALONE * tile);
+    let start = if codes { 2.0 * START } else { START };
+    let clocks = |together: f64| start + walked * (tile * together).max(LATENCY + ALONE * tile);
     let waves = (blocks / (sms * resident)).floor();
     let rest = blocks - waves * sms * resident;
     let last = if rest > 0.0 { clocks((rest / sms).ceil()) } else { 0.0 };
