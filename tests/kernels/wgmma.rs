@@ -114,7 +114,10 @@ fn hopper_chooses_it_and_no_other_architecture() {
         kernel
     };
     for arch in [Arch::SM_90, Arch::SM_90A] {
-        assert_eq!(tile_of(&mut large(arch)).engine, Engine::Wgmma, "{arch}");
+        assert_eq!(tile_of(&mut large(arch)).engine, Engine::PingPong, "{arch}");
+        let mut fewer = gemm(2048, 4096, 1024);
+        fewer.schedule = choose(&fewer, &Target::of(arch), &Options::default());
+        assert_eq!(tile_of(&mut fewer).engine, Engine::Wgmma, "{arch}");
     }
     for arch in [Arch::SM_75, Arch::SM_80, Arch::SM_89, Arch::SM_100, Arch::SM_120] {
         assert_eq!(tile_of(&mut large(arch)).engine, Engine::Tensor, "{arch}");
@@ -170,10 +173,10 @@ fn planted_faults_are_caught() {
 #[test]
 fn main_loops_are_warpgroup_instructions() {
     let disassembler = Disassembler::find().unwrap_or_else(|error| panic!("{error}"));
-    let half = Gemm::new(F16, 4096, 4096, 4096).kernel(&[(F16, columns)], F16, bias_silu(F16));
-    let across = Gemm { transposed: (true, false), ..Gemm::new(BF16, 4096, 4096, 4096) };
+    let half = Gemm::new(F16, 2048, 4096, 4096).kernel(&[(F16, columns)], F16, bias_silu(F16));
+    let across = Gemm { transposed: (true, false), ..Gemm::new(BF16, 2048, 4096, 4096) };
     let across = across.kernel(&[(BF16, |d| along(d, d.len() - 1))], BF16, bias_silu(BF16));
-    let codes = Gemm::new(I8, 4096, 4096, 4096).kernel(&[(F32, columns), (F32, columns)], I8, requantize);
+    let codes = Gemm::new(I8, 2048, 4096, 4096).kernel(&[(F32, columns), (F32, columns)], I8, requantize);
     for (name, mut kernel) in [("HGMMA", half), ("HGMMA", across), ("IGMMA", codes)] {
         kernel.schedule = choose(&kernel, &Target::of(Arch::SM_90), &Options::default());
         let tile = *tile_of(&mut kernel);

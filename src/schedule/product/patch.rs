@@ -13,6 +13,8 @@ use crate::target::Target;
 
 /// How many times longer launches on the H200 take than the model has their units take: 1.5 to 2.0 in nine convolutions of 4, 16 and 32 channels.
 const MEASURED: f64 = 1.6;
+/// Channels up to which gathering takes longer than its model has it, by no less than a patch does.
+const FEW: i64 = 4;
 /// Filters of a patch that is chosen without a measurement.
 const FILTERS: u32 = 32;
 /// Multiply-adds that one SM does in a clock of 16-bit floats and of codes: 650 TFLOPS and 1280 TOPS, measured.
@@ -81,6 +83,8 @@ pub fn choose(kernel: &Kernel, product: &Product, target: &Target, sizes: &Bindi
     }
     let narrow = candidates(kernel, product, target, sizes).into_iter().find(|(patch, _)| patch.filters <= FILTERS);
     let (patch, us) = narrow?;
+    let few = matches!(&product.contraction, Contraction::Conv { channels, .. } if channels.known().is_some_and(|n| n <= FEW));
+    let us = if few { us / MEASURED } else { us };
     let copies = copies(product, sizes)? * GATHER / f64::from(target.part.sms) / f64::from(target.part.clock_mhz);
     (us < gathered + copies).then(|| with(kernel, patch))
 }

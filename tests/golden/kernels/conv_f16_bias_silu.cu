@@ -258,9 +258,9 @@ __device__ __forceinline__ float pw_fast_silu(float x) { return fmaxf(x, -3.4028
 typedef u32 idx;
 typedef i32 off;
 
-// A block computes 32x32 accumulators; then each thread takes 8 adjacent ones at a time.
-extern "C" __global__ void __launch_bounds__(64)
-pw_conv_cast_cast_add_silu_etc_87186c4ca9(
+// A block computes 64x32 accumulators; then each thread takes 8 adjacent ones at a time.
+extern "C" __global__ void __launch_bounds__(128)
+pw_conv_cast_cast_add_silu_etc_39a39cc21f(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -296,10 +296,10 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   extern __shared__ uint4 memory[];
   const u32 shared = shared_address(memory);
   const u32 lane = threadIdx.x % 32u;
-  const u32 slice = threadIdx.x / 32u;
-  const u32 warp = threadIdx.x / 32u % 1u;
+  const u32 slice = threadIdx.x / 64u;
+  const u32 warp = threadIdx.x / 32u % 2u;
   // The warp's part of the tile begins at this row and column.
-  const u32 warp_m = warp % 1u * 32u, warp_n = warp / 1u * 32u;
+  const u32 warp_m = warp % 2u * 32u, warp_n = warp / 2u * 32u;
   // Tiles go column by column within bands of rows, so that blocks which run together share what they read.
   u32 tile = blockIdx.x;
   const u32 steps = (u32)((depth + 63u) / 64u);
@@ -312,7 +312,7 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
     tile_n = in_band / height;
     tile_m = band * 8u + in_band - tile_n * height;
   }
-  const idx m0 = (idx)tile_m * 32u, n0 = (idx)tile_n * 32u;
+  const idx m0 = (idx)tile_m * 64u, n0 = (idx)tile_n * 32u;
   const u32 a_row = threadIdx.x / 8u, a_piece = threadIdx.x % 8u;
   const u32 a_place = swizzled<8>(a_row, a_piece) * 16u;
   off a_at[4];
@@ -320,7 +320,7 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   i32 a_w1[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const u32 r = a_row + i * 8u;
+    const u32 r = a_row + i * 16u;
     idx rest = m0 + r;
     const bool live = rest < rows;
     const idx q1 = divide(rest, out1_mul, out1_shift);
@@ -338,7 +338,7 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   const auto* const b_piece_from = b + (off)(n0 + b_row) * b_row_stride + b_piece * 8u;
   u32 b_rows = 0u;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) b_rows |= (u32)(n0 + b_row + i * 8u < columns) << i;
+  for (int i = 0; i < 2; ++i) b_rows |= (u32)(n0 + b_row + i * 16u < columns) << i;
   // The columns that the lane takes in the end. What it will read of them is called for now, to be there by then.
   const u32 lane_column = lane % 4u * 8u;
   const bool within = n0 + warp_n + lane_column < columns;
@@ -349,7 +349,7 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   // Copies what step `step` multiplies, or zeros if there is no such step: all of it if `turn` is negative, else the share of one of
   // 2 turns.
   auto fetch = [&](u32 step, u32 slot, int turn) {
-    const u32 a_to = shared + slot * 8192u, b_to = a_to + 4096u;
+    const u32 a_to = shared + slot * 12288u, b_to = a_to + 8192u;
     {
       const idx k = (idx)step * 64u + a_piece * 8u;
       const idx tap = divide(k, run_mul, run_shift);
@@ -362,17 +362,17 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
       for (int i = 0; i < 4; ++i) {
         if (turn >= 0 && i * 2 / 4 != turn) continue;
         const bool inside = k < depth && (u32)(a_w0[i] + (i32)s0) < (u32)in0 && (u32)(a_w1[i] + (i32)s1) < (u32)in1;
-        copy_async<16>(a_to + a_place + i * 1024u, inside ? a + (a_at[i] + shift) : a, inside ? 16u : 0u);
+        copy_async<16>(a_to + a_place + i * 2048u, inside ? a + (a_at[i] + shift) : a, inside ? 16u : 0u);
       }
     }
     {
       const idx k = (idx)step * 64u + b_piece * 8u;
       const auto* const b_step = b_piece_from + (idx)step * 64u;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (turn >= 0 && i * 2 / 4 != turn) continue;
+      for (int i = 0; i < 2; ++i) {
+        if (turn >= 0 && i * 2 / 2 != turn) continue;
         const bool inside = (b_rows >> i & 1u) != 0u;
-        copy_async<16>(b_to + b_place + i * 1024u, b_step + (off)(i * 8) * b_row_stride, inside && k < depth ? 16u : 0u);
+        copy_async<16>(b_to + b_place + i * 2048u, b_step + (off)(i * 16) * b_row_stride, inside && k < depth ? 16u : 0u);
       }
     }
   };
@@ -381,7 +381,7 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   auto read = [&](u32 slot, int part) {
     auto& a = a_parts[part % 1];
     auto& b = b_parts[part % 1];
-    const u32 a_from = shared + slot * 8192u, b_from = a_from + 4096u;
+    const u32 a_from = shared + slot * 12288u, b_from = a_from + 8192u;
     const u32 kk = part * 2u + slice;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -439,14 +439,14 @@ pw_conv_cast_cast_add_silu_etc_87186c4ca9(
   float* const sums = (float*)memory + warp * 1024u + lane;
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
-    if (slice > 0u) sums[((slice - 1u) * 32u + i) * 32u] = acc[i / 16][i / 4 % 4][i % 4];
+    if (slice > 0u) sums[((slice - 1u) * 64u + i) * 32u] = acc[i / 16][i / 4 % 4][i % 4];
   }
   __syncthreads();
   if (slice == 0u) {
 #pragma unroll
     for (int s = 0; s < 1; ++s) {
 #pragma unroll
-      for (int i = 0; i < 32; ++i) acc[i / 16][i / 4 % 4][i % 4] += sums[(s * 32 + i) * 32];
+      for (int i = 0; i < 32; ++i) acc[i / 16][i / 4 % 4][i % 4] += sums[(s * 64 + i) * 32];
     }
   }
   __syncthreads();

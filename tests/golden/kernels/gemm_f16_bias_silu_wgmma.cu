@@ -69,22 +69,6 @@ __device__ __forceinline__ void store(void* p, const Words<(BYTES + 3) / 4>& r) 
   }
 }
 
-// As store, for data that is larger than the caches: it leaves them first.
-template <int BYTES, int ALIGN>
-__device__ __forceinline__ void store_once(void* p, const Words<(BYTES + 3) / 4>& r) {
-  if constexpr (ALIGN >= 16 && BYTES % 16 == 0) {
-#pragma unroll
-    for (int i = 0; i < BYTES / 16; ++i)
-      __stcs((uint4*)p + i, make_uint4(r.w[4 * i], r.w[4 * i + 1], r.w[4 * i + 2], r.w[4 * i + 3]));
-  } else if constexpr (ALIGN >= 8 && BYTES == 8) {
-    __stcs((uint2*)p, make_uint2(r.w[0], r.w[1]));
-  } else if constexpr (ALIGN >= 4 && BYTES == 4) {
-    __stcs((u32*)p, r.w[0]);
-  } else {
-    store<BYTES, ALIGN>(p, r);
-  }
-}
-
 // Exchanges rows and columns of the 4 / SIZE words' elements.
 template <int SIZE>
 __device__ __forceinline__ void turn(u32 (&x)[4 / SIZE]) {
@@ -286,7 +270,7 @@ typedef i32 off;
 
 // A block computes 128x256 accumulators; then each thread takes 8 adjacent ones at a time.
 extern "C" __global__ void __launch_bounds__(512)
-pw_gemm_cast_cast_add_silu_etc_5377286f70(
+pw_gemm_cast_cast_add_silu_etc_48efa065e8(
     const f16* __restrict__ a,
     const f16* __restrict__ b,
     const f16* __restrict__ x0,
@@ -461,7 +445,7 @@ pw_gemm_cast_cast_add_silu_etc_5377286f70(
         y0_e[e] = v4_cast;
       }
       const auto y0_w = pack_f16(y0_e);
-      store_once<16, 16>(y0 + y0_at + column, y0_w);
+      store<16, 16>(y0 + y0_at + column, y0_w);
     }
   }
 }
