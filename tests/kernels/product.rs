@@ -271,8 +271,8 @@ fn the_epilogue_of_codes_keeps_nothing_in_local_memory() {
         };
         let compiled = TOOLCHAIN.compile(&request).unwrap_or_else(|e| panic!("{e}"));
         let mix = disassembler.mix(&compiled.bytes, &source.entry).unwrap();
-        // NVRTC 13.0 saves two registers around the call of the exact path; an array of codes would be sixteen.
-        assert!(mix.count("LDL", &[]) <= 2 && mix.count("STL", &[]) <= 2, "{mix:?}\n{}", source.text);
+        // NVRTC 13.0 saves two registers around each of two calls of the exact path; an array of codes would be sixteen.
+        assert!(mix.count("LDL", &[]) <= 4 && mix.count("STL", &[]) <= 4, "{mix:?}\n{}", source.text);
         assert!(compiled.resources.is_some_and(|r| r.stack <= 16), "{:?}", compiled.resources);
     }
 }
