@@ -37,13 +37,17 @@ const fn row(name: &'static str, text: &'static str) -> Row {
 /// NVRTC knows no such function.
 static NEVER: Row = row("never", "no_such_function({0})");
 
-/// x → relu → op → op → exp → y, and x → tanh → z.
-fn graph(op: &'static Row) -> Graph {
+/// Either compiles; a program with both declares one name with two types.
+static FLOATS: Row = row("floats", "([&] { extern __shared__ float clash[]; return {0} + {0}; }())");
+static INTEGERS: Row = row("integers", "([&] { extern __shared__ int clash[]; return {0} + {0}; }())");
+
+/// x → relu → first → second → exp → y, and x → tanh → z.
+fn graph([first, second]: [&'static Row; 2]) -> Graph {
     let mut b = Builder::new("split");
     let x = b.input("x", DType::F32, shape!["n"]);
     let y = b.relu(x);
-    let y = b.unary(op, y);
-    let y = b.unary(op, y);
+    let y = b.unary(first, y);
+    let y = b.unary(second, y);
     let y = b.exp(y);
     b.output("y", y);
     let z = b.tanh(x);
@@ -51,8 +55,8 @@ fn graph(op: &'static Row) -> Graph {
     b.finish().unwrap()
 }
 
-fn compile(op: &'static Row) -> Compiled {
-    Compiler::new().arch(Arch::SM_90).cached(false).compile(&graph(op)).unwrap()
+fn compile(ops: [&'static Row; 2]) -> Compiled {
+    Compiler::new().arch(Arch::SM_90).cached(false).compile(&graph(ops)).unwrap()
 }
 
 /// True if the plan gives what the graph does.
@@ -68,7 +72,7 @@ fn agrees(planned: &Planned, graph: &Graph) -> bool {
 
 #[test]
 fn an_op_that_never_compiles_leaves_the_rest_of_the_model() {
-    let compiled = compile(&NEVER);
+    let compiled = compile([&NEVER, &NEVER]);
     let plan = &compiled.planned.plan;
     assert!(compiled.programs.iter().all(|program| program.builds.contains_key(&Arch::SM_90)));
     assert!(plan.kernels().all(|kernel| kernel.body.iter().all(|s| s.op.name() != NEVER.name)));
@@ -80,5 +84,21 @@ fn an_op_that_never_compiles_leaves_the_rest_of_the_model() {
     assert!(plan.decisions.iter().any(|decision| cut(&decision.verdict)), "the decision says why");
     assert!(compiled.failures.iter().any(|said| said.contains("its group was split")), "{:?}", compiled.failures);
     assert!(compiled.failures.iter().any(|said| said.contains("no_such_function")), "{:?}", compiled.failures);
-    assert!(agrees(&compiled.planned, &graph(&NEVER)));
+    assert!(agrees(&compiled.planned, &graph([&NEVER, &NEVER])));
+}
+
+#[test]
+fn ops_that_compile_apart_are_kept_apart() {
+    let ops = [&FLOATS, &INTEGERS];
+    let compiled = compile(ops);
+    let plan = &compiled.planned.plan;
+    assert!(compiled.programs.iter().all(|program| program.builds.contains_key(&Arch::SM_90)));
+    let holds = |kernel: &pointweld::plan::Kernel, op: &Row| kernel.body.iter().any(|s| s.op.name() == op.name);
+    for op in ops {
+        let of = plan.kernels().filter(|kernel| holds(kernel, op)).count();
+        assert_eq!(of, 1, "{} is in one kernel: {:?}", op.name, compiled.failures);
+    }
+    assert!(!plan.kernels().any(|kernel| holds(kernel, &FLOATS) && holds(kernel, &INTEGERS)));
+    assert!(compiled.failures.iter().any(|said| said.contains("clash")), "{:?}", compiled.failures);
+    assert!(agrees(&compiled.planned, &graph(ops)));
 }
