@@ -238,6 +238,9 @@ fn completions_are_printed_for_every_shell() {
         let out = pointweld(&["completions", shell], cache.path());
         assert!(out.status.success() && text(&out.stdout).contains("explain"), "{shell}");
     }
+    let out = pointweld(&["--json", "completions", "bash"], cache.path());
+    let printed: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(printed["shell"] == "bash" && printed["script"].as_str().unwrap().contains("pointweld"), "{printed}");
 }
 
 #[test]

@@ -24,7 +24,9 @@ mod verify;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use output::Failure;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs the command line of this process.
@@ -46,10 +48,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => doctor::run(json),
         Command::Ops(args) => ops::run(&args, json),
         Command::Cache(args) => cache::run(&args, json),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "pointweld", &mut anstream::stdout());
-            Ok(())
-        }
+        Command::Completions { shell } => completions(shell, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,4 +58,16 @@ pub fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// The script by which a shell completes the command line.
+fn completions(shell: Shell, json: bool) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "pointweld", &mut script);
+    if json {
+        let script = String::from_utf8_lossy(&script);
+        return output::json(&serde_json::json!({ "shell": shell.to_string(), "script": script }));
+    }
+    output::out().write_all(&script)?;
+    Ok(())
 }
