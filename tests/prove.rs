@@ -94,6 +94,24 @@ fn of_an_empty_tensor_there_is_nothing_to_prove() {
     }
 }
 
+/// Batches and rows are one axis of the domain, two images are not cut to one: no length of the outermost axis alone leaves the text the same.
+#[test]
+fn kernels_that_are_larger_than_the_samples_are_cut_along_several_axes() {
+    let formulas = [
+        "y = silu(matmul(a:f16[12,700,64], b:f16[12,64,130]))",
+        "y = silu(matmul(a:f16[2,3,700,64], b:f16[2,3,64,130]))",
+        "y = silu(conv(x:f16[2,61,63,16], w:f16[24,3,3,16], 1, 1) + c:f16[24])",
+        "y = transpose(x:f16[2,150,170])",
+        "y:i8 = quantize(silu(dequantize(matmul(a:i8[3,300,64], b:i8[3,64,48]), 0.001)), 0.045)",
+    ];
+    for formula in formulas {
+        for (machine, proof) in proofs(formula, Arch::SM_80, str::to_string) {
+            assert!(proof.holds(), "{formula} on {machine}: {proof:#?}");
+            assert!((100..400_000).contains(&proof.elements), "{formula}: {proof:#?}");
+        }
+    }
+}
+
 #[test]
 fn broadcasts_that_depend_on_the_sizes_are_tried_at_sizes_that_broadcast() {
     let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));

@@ -1,9 +1,10 @@
 //! The sizes at which a kernel is tried.
 
 use super::Options;
-use crate::dim::{Bindings, Dim};
+use super::cut::{cut, smaller};
+use crate::dim::Bindings;
 use crate::emit::{self, Blocks, KernelSource};
-use crate::plan::{Broadcast, Contraction, Kernel, Product};
+use crate::plan::{Broadcast, Kernel};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -48,8 +49,7 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
     // What is too large is left out, but for the smallest.
     cases.sort_by_key(Case::count);
     cases.dedup_by(|a, b| a.extents == b.extents);
-    let limit = options.samples.max(1) as u64 * 4;
-    let keep = cases.iter().filter(|case| case.count() <= limit).count().max(1);
+    let keep = cases.iter().filter(|case| case.count() <= limit(options)).count().max(1);
     cases.truncate(keep);
     cases.extend(walk(kernel, source, &symbols));
     for case in &mut cases {
@@ -58,6 +58,11 @@ pub fn cases(kernel: &Kernel, source: &KernelSource, options: &Options) -> Resul
         }
     }
     if cases.is_empty() { Err("no sizes were found at which it can be launched".into()) } else { Ok(cases) }
+}
+
+/// The most elements of a case, unless the smallest has more.
+fn limit(options: &Options) -> u64 {
+    options.samples.max(1) as u64 * 4
 }
 
 /// Elements from which a kernel whose blocks walk the domain is tried: every code of 16 bits and some.
@@ -156,53 +161,7 @@ fn at(kernel: &Kernel, source: &KernelSource, sizes: Bindings, options: &Options
         // A static axis is tried at its end and at tails of every vector width.
         [1, 3, 16, most / 2 + 1, most.saturating_sub(1), most].into_iter().filter(|n| (1..=outer).contains(n)).collect()
     };
-    lengths.into_iter().filter_map(|length| cut(kernel, source, &sizes, &extents, length)).collect()
-}
-
-/// The kernel with its outermost axis cut to a length, or as it is; `None` if its text would not be the same.
-fn cut(kernel: &Kernel, source: &KernelSource, sizes: &Bindings, extents: &[u64], length: u64) -> Option<Case> {
-    let (outer, symbolic) = (*extents.first()?, kernel.domain[0].known().is_none());
-    let length = if symbolic { outer } else { length };
-    let mut cut = kernel.clone();
-    if length > outer {
-        return None;
-    }
-    if length != outer {
-        cut.domain[0] = Dim::from(length as usize);
-        if !cut.product.as_deref_mut().is_none_or(|product| shorten(product, &cut.domain)) {
-            return None;
-        }
-    }
-    let cut_source = match length == outer {
-        true => source.clone(),
-        false => emit::emit(&cut, &emit::Options { dependent_launch: source.rule.dependent }).ok()?,
-    };
-    // Whether the text stays the same is what the emitter says.
-    if cut_source.text != source.text {
-        return None;
-    }
-    let mut extents = extents.to_vec();
-    extents[0] = length;
-    Some(Case { kernel: cut, source: cut_source, sizes: sizes.clone(), extents })
-}
-
-/// Shortens a product to the rows of a domain whose outermost axis has been shortened; false if no such product has these rows.
-fn shorten(product: &mut Product, domain: &[Dim]) -> bool {
-    let known = |dims: &[Dim]| dims.iter().try_fold(1i64, |n, d| n.checked_mul(d.known()?));
-    let Some(rows) = domain.split_last().and_then(|(_, outer)| known(outer)) else { return false };
-    // All axes but one that is shortened keep their extent, or shrink to 1 from the outside in.
-    let mut axes: Vec<&mut Dim> = match &mut product.contraction {
-        Contraction::Matrix { batch, m, .. } => batch.iter_mut().chain([m]).collect(),
-        Contraction::Conv { images, output, .. } => [images].into_iter().chain(output).collect(),
-    };
-    for first in 0..axes.len() {
-        let inner: Vec<Dim> = axes[first + 1..].iter().map(|d| (**d).clone()).collect();
-        let Some(inner) = known(&inner) else { return false };
-        if inner > 0 && rows % inner == 0 && axes[first].known().is_some_and(|n| rows / inner <= n) {
-            axes[..first].iter_mut().for_each(|d| **d = Dim::ONE);
-            *axes[first] = Dim::fixed(rows / inner);
-            return true;
-        }
-    }
-    false
+    let cases: Vec<Case> =
+        lengths.into_iter().filter_map(|length| cut(kernel, source, &sizes, &extents, length)).collect();
+    if cases.is_empty() { vec![smaller(kernel, source, sizes, extents, limit(options))] } else { cases }
 }

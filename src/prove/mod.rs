@@ -8,6 +8,7 @@
 //! their documented error, so that the proof holds for hardware that rounds them otherwise.
 
 mod case;
+mod cut;
 mod data;
 mod gpu;
 mod interpreter;
