@@ -1,7 +1,7 @@
 //! Models that are wrong, or mean harm: an error that names the node, or an opaque node; bounded memory and time; no panic.
 
 use super::build::*;
-use pointweld::dtype::DType::*;
+use pointweld::dtype::DType::{self, *};
 use pointweld::onnx::proto::AttributeProto as A;
 
 #[test]
@@ -93,6 +93,27 @@ fn names_made_to_harm() {
     assert!(m.error().len() < 1000);
     let m = model(13).input(&huge, F32, &[&huge]).node("Relu", &[&huge], &["y"], vec![]).output("y");
     assert_eq!(kinds(&m.import().graph), ["relu"]);
+}
+
+/// Another shape than the declared one is computed and said; another type is refused.
+#[test]
+fn outputs_that_contradict_their_declaration() {
+    let relu = |dtype: DType, dims: &[&str]| {
+        let mut m = model(13).input("x", F32, &["n", "4"]).node("Relu", &["x"], &["y"], vec![]);
+        m.graph().output.push(value("y", dtype, dims));
+        m
+    };
+    for fits in [&["n", "4"][..], &["?", "4"], &["7", "4"], &["m", "k"]] {
+        assert!(relu(F32, fits).import().warnings.is_empty(), "{fits:?}");
+    }
+    for (dims, shown) in [(&["n", "5"][..], "[\"n\", 5]"), (&["4"], "[4]"), (&["?", "4", "1"], "[?, 4, 1]")] {
+        let imported = relu(F32, dims).import();
+        let said = imported.warnings[0].to_string();
+        assert!(said.contains("Relu_y") && said.contains(shown) && said.contains("the computed shape counts"), "{said}");
+        assert_eq!(kinds(&imported.graph), ["relu"]);
+    }
+    let error = relu(F16, &["n", "4"]).error();
+    assert!(error.contains("Relu_y") && error.contains("computes f32") && error.contains("to be f16"), "{error}");
 }
 
 #[test]

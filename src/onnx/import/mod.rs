@@ -19,11 +19,12 @@ pub(crate) use stop::{Stop, opaque};
 use super::attributes::{domain, label};
 use super::error::{OnnxError, quoted};
 use super::functions::{self, FlatNode};
-use super::proto::{GraphProto, TypeProto, TypeValue, ValueInfoProto};
+use super::proto::{Dimension, DimensionValue, GraphProto, TypeProto, TypeValue, ValueInfoProto};
 use super::read::ModelFile;
 use super::{convert, subgraph};
-use crate::dim::Bindings;
-use crate::graph::{Graph, Kind, Node, Type};
+use crate::dim::{Bindings, Dim};
+use crate::dtype::DType;
+use crate::graph::{Graph, Kind, Node, Type, Value};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,7 +113,8 @@ impl Import {
     /// Imports a model that has been read. The graph's constants share the model's memory.
     ///
     /// # Errors
-    /// [`OnnxError::Node`], [`OnnxError::Attribute`] or [`OnnxError::Tensor`] for what breaks ONNX's rules, naming the node;
+    /// [`OnnxError::Node`], [`OnnxError::Attribute`] or [`OnnxError::Tensor`] for what breaks ONNX's rules, naming the node, an output of
+    /// another type than the declared one included (another shape is a warning);
     /// [`OnnxError::Graph`] for cycles, names defined twice, values that nothing computes, and bindings of unknown names.
     pub fn model(&self, file: &ModelFile) -> Result<Imported, OnnxError> {
         let model = &file.model;
@@ -130,6 +132,7 @@ impl Import {
             let Some(value) = scope.value(name)? else {
                 return Err(OnnxError::Graph { what: format!("the output {} is computed by no node", quoted(name)) });
             };
+            agrees(&mut scope, output, value)?;
             scope.graph.mark_output(name, value);
         }
         scope.check_bindings()?;
@@ -224,6 +227,43 @@ fn declared_type(scope: &mut Scope, input: &ValueInfoProto) -> Result<Type, Onnx
         }
     }
     Ok(ty)
+}
+
+/// Compares what a model declares of an output with what its node computes. Stale sizes are common, where a model was exported at one size and
+/// edited since, and harm nothing: the computed ones count, and a warning says so. Of two types one is wrong, and a reader of the file would
+/// take the bytes for something else.
+fn agrees(scope: &mut Scope, output: &ValueInfoProto, value: Value) -> Result<(), OnnxError> {
+    let Some(declared) = tensor_type(output.r#type.as_ref()) else { return Ok(()) };
+    let name = output.name();
+    let from = scope.graph.node(value.node);
+    let node = format!("{} ({})", quoted(from.label()), from.kind);
+    let computed = scope.graph.ty(value);
+    if let (Some(stated), Some(found)) = (DType::from_onnx(declared.elem_type()), computed.dtype) {
+        if stated != found {
+            let what =
+                format!("it computes {found} for the output {}, which the model declares to be {stated}", quoted(name));
+            return Err(OnnxError::Node { node, what });
+        }
+    }
+    let (Some(stated), Some(found)) = (&declared.shape, &computed.shape) else { return Ok(()) };
+    let fixed = |dim: &Dimension| match &dim.value {
+        Some(DimensionValue::DimValue(n)) if *n >= 0 => Some(*n),
+        _ => None,
+    };
+    let differs = |(dim, size): (&Dimension, &Dim)| matches!((fixed(dim), size.known()), (Some(a), Some(b)) if a != b);
+    if stated.dim.len() != found.rank() || stated.dim.iter().zip(found.iter()).any(differs) {
+        let sizes = stated.dim.iter().take(16).map(|dim| match &dim.value {
+            Some(DimensionValue::DimParam(symbol)) => quoted(symbol),
+            _ => fixed(dim).map_or("?".into(), |n| n.to_string()),
+        });
+        let sizes = sizes.collect::<Vec<_>>().join(", ");
+        let what = format!(
+            "the model declares its output {} to be [{sizes}], but it computes {found}; the computed shape counts",
+            quoted(name)
+        );
+        scope.warnings.push(Warning { node, what });
+    }
+    Ok(())
 }
 
 /// Converts one node, or leaves it opaque.
