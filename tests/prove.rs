@@ -101,11 +101,13 @@ fn kernels_that_are_larger_than_the_samples_are_cut_along_several_axes() {
         "y = silu(matmul(a:f16[12,700,64], b:f16[12,64,130]))",
         "y = silu(matmul(a:f16[2,3,700,64], b:f16[2,3,64,130]))",
         "y = silu(conv(x:f16[2,61,63,16], w:f16[24,3,3,16], 1, 1) + c:f16[24])",
+        "y = silu(conv(x:f16[2,61,63,32], w:f16[48,1,1,32]) + c:f16[48])",
+        "y = silu(conv(x:f16[2,61,63,32], w:f16[48,1,1,32], 2) + c:f16[48])",
         "y = transpose(x:f16[2,150,170])",
         "y:i8 = quantize(silu(dequantize(matmul(a:i8[3,300,64], b:i8[3,64,48]), 0.001)), 0.045)",
     ];
     for formula in formulas {
-        for (machine, proof) in proofs(formula, Arch::SM_80, str::to_string) {
+        for (machine, proof) in [Arch::SM_80, Arch::SM_90].map(|arch| proofs(formula, arch, str::to_string)).concat() {
             assert!(proof.holds(), "{formula} on {machine}: {proof:#?}");
             assert!((100..400_000).contains(&proof.elements), "{formula}: {proof:#?}");
         }

@@ -99,9 +99,10 @@ impl Compiler {
         self
     }
 
-    /// Never fuse these two nodes, given by name, into one kernel.
+    /// Never fuse these two nodes, given by name, into one kernel, nor recognise one op in the two.
     pub fn keep_apart(mut self, a: &str, b: &str) -> Compiler {
         self.fusion.keep_apart.push((a.into(), b.into()));
+        self.passes.keep_apart.push((a.into(), b.into()));
         self
     }
 

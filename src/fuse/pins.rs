@@ -73,6 +73,10 @@ impl Pins {
     /// Forces every edge on the ways from one node to the other, whichever comes first.
     fn fuse(&mut self, facts: &Facts, a: &str, b: &str) -> Result<(), FuseError> {
         let (x, y) = (nodes(facts, a)?, nodes(facts, b)?);
+        if x.iter().any(|n| y.contains(n)) {
+            // A rule has made one op of the two.
+            return Ok(());
+        }
         let names = (a.to_string(), b.to_string());
         let (from, to) = match (between(facts, &x, &y), between(facts, &y, &x)) {
             (Some(_), _) => (x, y),

@@ -79,6 +79,8 @@ pub struct Options {
     pub keep_f32: BTreeSet<String>,
     /// Passes and rules to leave out, by name.
     pub skip: BTreeSet<String>,
+    /// Nodes that no pattern may make one op of, in pairs, by the name of the node or of its result.
+    pub keep_apart: Vec<(String, String)>,
     /// Stop when this pass has run for the first time.
     pub stop_after: Option<String>,
     /// Check the graph's invariants after every pass; by default in debug builds.
@@ -99,6 +101,7 @@ impl Default for Options {
             float: None,
             keep_f32: BTreeSet::new(),
             skip: BTreeSet::new(),
+            keep_apart: Vec::new(),
             stop_after: None,
             verify: cfg!(debug_assertions),
             fold_elements: 1 << 22,

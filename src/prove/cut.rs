@@ -113,6 +113,11 @@ fn shortened(kernel: &Kernel, axes: usize, length: i64) -> Option<Kernel> {
     shorten(rows.iter_mut().map(|d| &mut **d).collect())?;
     let mut first = 0;
     let cut_rows = known(&rows)?;
+    // A convolution that leaves an image's size as it is may be computed as a matrix, whatever the image: the input follows the result.
+    if let Contraction::Conv { input, output, .. } = &mut product.contraction {
+        let same = input.iter_mut().zip(output).zip(&whole[1..]).filter(|((input, _), whole)| input.known() == Some(**whole));
+        same.for_each(|((input, output), _)| *input = output.clone());
+    }
     for (dim, end) in cut.domain.iter_mut().zip(ends) {
         *dim = Dim::fixed(cut_rows[first..end].iter().product());
         first = end;

@@ -125,6 +125,23 @@ fn a_tap_on_what_a_rule_would_swallow_is_stored_by_the_same_kernel() {
 }
 
 #[test]
+fn halves_of_what_a_rule_recognises_are_kept_apart() {
+    let planned = Compiler::new().keep_apart("sigmoid_1", "mul_2").plan(&silu()).unwrap();
+    assert_eq!(bodies(&planned.plan), [vec!["sigmoid"], vec!["mul", "relu"]]);
+    assert_eq!(reason(&planned.plan, "sigmoid_1", "mul_2"), &Reason::KeptApart);
+    let input = [("x", Tensor::from_slice(&[1, 16], &[0.5f32; 16]).unwrap())];
+    let outputs =
+        run_plan(&planned.plan, &planned.graph, &input, Rounding::EachStatement, &RunOptions::default()).unwrap();
+    let halves = 0.5 * f64::from(1.0f32 / (1.0 + (-0.5f32).exp()));
+    assert!((outputs[0].1.to_f64()[0] - halves).abs() < 1e-7);
+    // Other pins leave the rule alone, and to ask for what it does anyway is no error.
+    for compiler in [Compiler::new().keep_apart("sigmoid_1", "relu_3"), Compiler::new().fuse("sigmoid_1", "mul_2")] {
+        let planned = compiler.plan(&silu()).unwrap();
+        assert!(bodies(&planned.plan).concat().contains(&"silu"), "{:?}", bodies(&planned.plan));
+    }
+}
+
+#[test]
 fn a_tap_that_nothing_else_reads_is_an_output() {
     let mut n = Net::new("dead");
     let x = n.input("x", F32, shape!["n", 16]);

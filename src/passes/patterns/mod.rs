@@ -14,7 +14,7 @@ pub use language::{Expr, RuleError};
 pub use rules::builtin;
 
 use super::{Pass, PassError, Work};
-use crate::graph::NodeId;
+use crate::graph::{Graph, NodeId};
 use crate::op::Op;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -101,6 +101,9 @@ fn run(work: &mut Work<'_>) -> Result<(), PassError> {
 /// Rewrites node `id` by `rule`, if it matches there.
 fn try_rule(work: &mut Work<'_>, rule: &Rule, id: NodeId) -> bool {
     let Some(found) = matcher::find(work.graph, rule, id, work.options.drop_inner_qdq) else { return false };
+    if work.options.keep_apart.iter().any(|pair| holds_both(work.graph, &found.nodes, pair)) {
+        return false;
+    }
     let Some(plan) = build::plan(work.graph, rule, id, &found) else { return false };
     if !found.dropped.is_empty() {
         work.note("drop_inner_qdq", &found.dropped);
@@ -112,6 +115,18 @@ fn try_rule(work: &mut Work<'_>, rule: &Rule, id: NodeId) -> bool {
     let new = build::build(&mut patch, &plan, id);
     patch.replace(id.value(), new);
     true
+}
+
+/// Whether two of the nodes have these names. One node that has both is one op in any case.
+fn holds_both(graph: &Graph, nodes: &[NodeId], (a, b): &(String, String)) -> bool {
+    let named = |name: &str| {
+        let is_named = move |id: &NodeId| {
+            let node = graph.node(*id);
+            node.origin.iter().any(|o| o.name == name) || node.outputs.iter().any(|o| o.name == name)
+        };
+        nodes.iter().copied().find(is_named)
+    };
+    matches!((named(a), named(b)), (Some(x), Some(y)) if x != y)
 }
 
 impl language::Pattern {
