@@ -6,7 +6,13 @@ use crate::emit::{self, KernelSource};
 use crate::plan::{Contraction, Kernel, Product};
 
 /// The kernel with its outermost axis cut to a length, or as it is; `None` if its text would not be the same.
-pub(super) fn cut(kernel: &Kernel, source: &KernelSource, sizes: &Bindings, extents: &[u64], length: u64) -> Option<Case> {
+pub(super) fn cut(
+    kernel: &Kernel,
+    source: &KernelSource,
+    sizes: &Bindings,
+    extents: &[u64],
+    length: u64,
+) -> Option<Case> {
     let (outer, symbolic) = (*extents.first()?, kernel.domain[0].known().is_none());
     let length = if symbolic { outer } else { length };
     let mut cut = kernel.clone();
@@ -115,7 +121,8 @@ fn shortened(kernel: &Kernel, axes: usize, length: i64) -> Option<Kernel> {
     let cut_rows = known(&rows)?;
     // A convolution that leaves an image's size as it is may be computed as a matrix, whatever the image: the input follows the result.
     if let Contraction::Conv { input, output, .. } = &mut product.contraction {
-        let same = input.iter_mut().zip(output).zip(&whole[1..]).filter(|((input, _), whole)| input.known() == Some(**whole));
+        let same =
+            input.iter_mut().zip(output).zip(&whole[1..]).filter(|((input, _), whole)| input.known() == Some(**whole));
         same.for_each(|((input, output), _)| *input = output.clone());
     }
     for (dim, end) in cut.domain.iter_mut().zip(ends) {

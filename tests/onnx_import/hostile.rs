@@ -109,7 +109,10 @@ fn outputs_that_contradict_their_declaration() {
     for (dims, shown) in [(&["n", "5"][..], "[\"n\", 5]"), (&["4"], "[4]"), (&["?", "4", "1"], "[?, 4, 1]")] {
         let imported = relu(F32, dims).import();
         let said = imported.warnings[0].to_string();
-        assert!(said.contains("Relu_y") && said.contains(shown) && said.contains("the computed shape counts"), "{said}");
+        assert!(
+            said.contains("Relu_y") && said.contains(shown) && said.contains("the computed shape counts"),
+            "{said}"
+        );
         assert_eq!(kinds(&imported.graph), ["relu"]);
     }
     let error = relu(F16, &["n", "4"]).error();
