@@ -35,16 +35,34 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     write_with(path, |file| file.write_all(bytes.as_ref()))
 }
 
+/// Says before the work whether [`write`] could write there: what took minutes to find must not be lost for want of a folder.
+///
+/// # Errors
+/// What the file system gives.
+pub fn check(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => beside(&path.canonicalize()?).map(drop),
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(()),
+        Err(_) => beside(path).map(drop),
+    }
+}
+
+/// A new file in the folder of `path`.
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
+    builder.tempfile_in(folder)
+}
+
 fn replace<E: From<io::Error>>(
     path: &Path,
     permissions: Option<fs::Permissions>,
     fill: impl FnOnce(&mut Filling) -> Result<(), E>,
 ) -> Result<(), E> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = beside(path)?;
     filled(file.as_file_mut(), fill)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
@@ -71,6 +89,18 @@ fn filled<E: From<io::Error>>(file: &mut File, fill: impl FnOnce(&mut Filling) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_said_before_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        check(&file).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        write(&file, "old").unwrap();
+        check(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        assert!(check(folder.path()).is_err() && check(&folder.path().join("none/b")).is_err());
+    }
 
     #[test]
     fn what_fails_midway_leaves_the_old_file_alone() {

@@ -114,6 +114,35 @@ fn kernels_that_are_larger_than_the_samples_are_cut_along_several_axes() {
     }
 }
 
+/// Of products that are tried at smaller sizes than their own, too.
+#[test]
+fn planted_faults_of_welded_kernels_are_found_out() {
+    let batched = "y = silu(matmul(a:f16[12,700,72], b:f16[12,72,130]))";
+    let depthwise = "y = silu(conv(x:f16[2,61,63,24], w:f16[24,3,3,1], 1, 1) + c:f16[24])";
+    let faults = [
+        (batched, "no barrier between steps", "wait_copies<1>();\n        __syncthreads();", "wait_copies<1>();"),
+        (batched, "a step that is not waited for", "wait_copies<1>();", "wait_copies<2>();"),
+        (batched, "terms beyond the last", "k < depth ?", "k <= depth ?"),
+        (batched, "a result beyond the last", "local_row >= rows", "local_row > rows"),
+        (batched, "another batch's results", "batch * rows + local_row", "batch * (rows - 1) + local_row"),
+        (depthwise, "places before the image", "p0 >= 0 &&", "p0 >= -1 &&"),
+        (depthwise, "places behind the image", "p1 < in1", "p1 <= in1"),
+        (depthwise, "a row beyond the last", "row >= rows", "row > rows"),
+        (depthwise, "another image's size", "(off)image0 * in0", "(off)image0 * in1"),
+        (depthwise, "operands exchanged", "load<2, 2>(b +", "load<2, 2>(a +"),
+    ];
+    for (formula, what, from, to) in faults {
+        let planned = Compiler::new().arch(Arch::SM_80).plan(&expr::parse(formula).unwrap()).unwrap();
+        let (kernel, mut source) = (planned.plan.kernels().next().unwrap(), planned.sources[0].clone());
+        assert!(source.text.contains(from), "{what}: {}", source.text);
+        source.text = source.text.replace(from, to);
+        // Not on a GPU, where a race may go well by chance.
+        let interpreter = machines::interpreter(&source, Arch::SM_80, Some(5));
+        let proof = prove(kernel, &source, None, &interpreter, &Options { samples: 3000, seed: 5 });
+        assert!(!proof.holds(), "{what} is not found out: {proof:#?}");
+    }
+}
+
 #[test]
 fn broadcasts_that_depend_on_the_sizes_are_tried_at_sizes_that_broadcast() {
     let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));

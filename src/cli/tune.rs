@@ -34,6 +34,8 @@ pub fn run(args: &TuneArgs, json: bool) -> Result<(), Failure> {
         Some(device) => (Clock::Device(device), device.arch()),
         None => (Clock::Model, args.arch.unwrap_or(Arch::SM_90)),
     };
+    let write = |e: std::io::Error| Failure::Machine(format!("{}: {e}", args.out.display()));
+    files::check(&args.out).map_err(write)?;
     let compiler = source::compiler(fusion)?.arch(arch);
     let sizes = fusion.dims.iter().cloned().collect();
     let options = Options { candidates: args.candidates, seed: args.seed, ..Options::default() };
@@ -51,7 +53,6 @@ pub fn run(args: &TuneArgs, json: bool) -> Result<(), Failure> {
         TuneError::Compiler(error) => source::failure(error),
         other => Failure::machine(other),
     })?;
-    let write = |e: std::io::Error| Failure::Machine(format!("{}: {e}", args.out.display()));
     files::write(&args.out, lock.to_json()?).map_err(write)?;
     if json {
         return output::json(&rows);

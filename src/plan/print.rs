@@ -69,6 +69,21 @@ impl fmt::Display for Decision {
     }
 }
 
+impl Kernel {
+    /// What it computes, for a reader: the product if it has one, then each statement's op; `copy` if it only moves elements.
+    pub fn ops(&self) -> Vec<String> {
+        let product = self.product.iter().map(|product| match product.contraction {
+            Contraction::Matrix { .. } => "gemm".to_string(),
+            Contraction::Conv { .. } => "conv".to_string(),
+        });
+        let mut ops: Vec<String> = product.chain(self.body.iter().map(|stmt| stmt.op.to_string())).collect();
+        if ops.is_empty() {
+            ops.push("copy".into());
+        }
+        ops
+    }
+}
+
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let extents: Vec<String> = self.domain.iter().map(ToString::to_string).collect();

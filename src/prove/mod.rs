@@ -22,7 +22,7 @@ pub use judge::judge;
 pub use trial::{Machine, Outcome, Region, Stored, Trial};
 
 use crate::emit::KernelSource;
-use crate::plan::{Contraction, Kernel};
+use crate::plan::Kernel;
 use serde::Serialize;
 
 /// How much to try.
@@ -43,7 +43,7 @@ impl Default for Options {
 /// What was found of one kernel.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Proof {
-    /// Its name in the plan, and its ops: the product that they are welded onto first, `copy` where there are none.
+    /// Its name in the plan, and its ops, as [`Kernel::ops`] has them.
     pub kernel: String,
     pub ops: Vec<String>,
     /// Launches tried, and elements compared in all.
@@ -76,15 +76,7 @@ pub fn prove(
     machine: &dyn Machine,
     options: &Options,
 ) -> Proof {
-    let product = kernel.product.iter().map(|product| match product.contraction {
-        Contraction::Matrix { .. } => "matmul".to_string(),
-        Contraction::Conv { .. } => "conv".to_string(),
-    });
-    let mut ops: Vec<String> = product.chain(kernel.body.iter().map(|stmt| stmt.op.to_string())).collect();
-    if ops.is_empty() {
-        ops.push("copy".into());
-    }
-    let mut proof = Proof { kernel: kernel.name.clone(), ops, ..Proof::default() };
+    let mut proof = Proof { kernel: kernel.name.clone(), ops: kernel.ops(), ..Proof::default() };
     let outcome = case::cases(kernel, source, options).and_then(|cases| {
         for case in &cases {
             try_case(case, table, machine, options, &mut proof).map_err(|e| format!("at {case}: {e}"))?;

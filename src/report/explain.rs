@@ -77,6 +77,7 @@ pub struct KernelRow {
     pub name: String,
     /// `PWN(Sigmoid_213, Mul_214): 345[Int8(1,128,40,40)] -> 347[Int8(1,128,40,40)]`
     pub line: String,
+    /// As [`Kernel::ops`] has them.
     pub ops: Vec<String>,
     pub form: String,
     pub bytes: u64,
@@ -130,7 +131,7 @@ pub fn explain(
         KernelRow {
             name: kernel.name.clone(),
             line: emit::describe(plan, kernel),
-            ops: kernel.body.iter().map(|stmt| stmt.op.to_string()).collect(),
+            ops: kernel.ops(),
             form: form(kernel),
             bytes,
             sectors,
