@@ -35,7 +35,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     write_with(path, |file| file.write_all(bytes.as_ref()))
 }
 
-/// Says before the work whether [`write`] could write there: what took minutes to find must not be lost for want of a folder.
+/// Says before the work whether [`write()`] could write there: what took minutes to find must not be lost for want of a folder.
 ///
 /// # Errors
 /// What the file system gives.

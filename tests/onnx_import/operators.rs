@@ -208,6 +208,14 @@ fn convolutions_that_do_not_fit_are_errors() {
     );
     let kernel = vec![A::of_ints("kernel_shape", &[5, 5])];
     assert!(conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], kernel).contains("`kernel_shape`: found [5, 5]"));
+    assert!(conv(&["1", "2", "8", "8"], &[4, 2, 0, 3], vec![]).contains("has an axis without places"));
+    let far = vec![A::of_ints("strides", &[1 << 40, 1])];
+    assert!(conv(&["1", "2", "8", "8"], &[4, 2, 3, 3], far).contains("expected sizes from 1 to 2147483648"));
+    for (op, bias) in [("Conv", &["3"][..]), ("Conv", &["4", "1"]), ("ConvTranspose", &["5"])] {
+        let m = model(13).input("x", F32, &["1", "4", "8", "8"]).input("b", F32, bias);
+        let m = m.floats("w", &[4, 4, 3, 3], &[0.0; 144]).node(op, &["x", "w", "b"], &["y"], vec![]).output("y");
+        assert!(m.error().contains("one element for each of 4 filters"), "{op} {bias:?}");
+    }
 }
 
 /// A nearest Resize by whole factors is a view; by others, or with other roundings, it is not.

@@ -38,6 +38,16 @@ pub(super) fn check(cx: &mut Cx, x: Value, w: Value, dtype: Option<DType>, bias:
     }
 }
 
+/// One element a filter: the kernels read no other way, and would read beyond a shorter one.
+fn check_bias(cx: &Cx, bias: Option<Value>, filters: &Dim) -> Result<(), Stop> {
+    let Some(shape) = bias.and_then(|bias| cx.shape(bias)) else { return Ok(()) };
+    let differs = |size: &Dim| size.known().zip(filters.known()).is_some_and(|(a, b)| a != b);
+    match shape.first() {
+        Some(size) if shape.rank() == 1 && !differs(size) => Ok(()),
+        _ => Err(Stop::Broken(format!("its bias has the shape {shape}, expected one element for each of {filters} filters"))),
+    }
+}
+
 fn groups(cx: &Cx) -> Result<usize, Stop> {
     let groups = cx.attributes.int_or("group", 1)?;
     match usize::try_from(groups).ok().filter(|g| (1..=1 << 31).contains(g)) {
@@ -57,6 +67,7 @@ pub(super) fn conv(cx: &mut Cx) -> Done {
 pub(super) fn convolved(cx: &mut Cx, x: Value, w: Value, bias: Option<Value>) -> Result<Value, Stop> {
     let dtype = cx.dtype(x);
     let checked = check(cx, x, w, dtype, bias.is_some())?;
+    check_bias(cx, bias, &checked.shape[1])?;
     let operands: Vec<Value> = [Some(x), Some(w), bias].into_iter().flatten().collect();
     Ok(cx.add(Kind::Anchor(Anchor::Conv(checked.conv)), typed(dtype, checked.shape), &operands))
 }
@@ -122,6 +133,7 @@ pub(super) fn conv_transpose(cx: &mut Cx) -> Done {
         return opaque("its padding depends on a size that is not known", vec![typed(dtype, shape)]);
     };
     let bias = cx.optional(2);
+    check_bias(cx, bias, &shape[1])?;
     let conv = Conv { kernel, strides, dilations, pads, groups, bias: bias.is_some() };
     let operands: Vec<Value> = [Some(x), Some(w), bias].into_iter().flatten().collect();
     let kind = Kind::Anchor(Anchor::ConvTranspose { conv, output_padding });

@@ -17,11 +17,11 @@ pub(super) struct Window {
 /// Larger windows, strides and pads are mistakes, and would overflow sizes.
 const LARGEST: i64 = 1 << 31;
 
-/// A list of sizes, each at least `least`.
+/// A list of sizes, each at least `least` and no larger than [`LARGEST`].
 pub(super) fn sizes_of(cx: &Cx, name: &str, rank: usize, default: i64, least: i64) -> Result<Vec<usize>, Stop> {
     let values = cx.attributes.ints_of(name, rank, default)?;
     match values.iter().find(|&&n| n < least || n > LARGEST) {
-        Some(bad) => Err(cx.attributes.error(name, bad.to_string(), format!("sizes of at least {least}")).into()),
+        Some(bad) => Err(cx.attributes.error(name, bad.to_string(), format!("sizes from {least} to {LARGEST}")).into()),
         None => Ok(values.into_iter().map(|n| n as usize).collect()),
     }
 }
@@ -39,6 +39,9 @@ pub(super) fn kernel(cx: &Cx, weights: Option<&[Dim]>, rank: usize) -> Result<Ve
             .attributes
             .error("kernel_shape", format!("{given:?}"), format!("the weights' sizes {found:?}"))
             .into()),
+        (None, Some(Some(found))) if found.contains(&0) => {
+            Err(Stop::Broken(format!("its window {found:?} has an axis without places")))
+        }
         (Some(kernel), _) | (None, Some(Some(kernel))) => Ok(kernel),
         (None, Some(None)) => opaque("the sizes of its weights are not known", vec![]),
         (None, None) => Err(cx.attributes.error("kernel_shape", "none", "a value: it is required").into()),
