@@ -44,7 +44,9 @@ fn check_bias(cx: &Cx, bias: Option<Value>, filters: &Dim) -> Result<(), Stop> {
     let differs = |size: &Dim| size.known().zip(filters.known()).is_some_and(|(a, b)| a != b);
     match shape.first() {
         Some(size) if shape.rank() == 1 && !differs(size) => Ok(()),
-        _ => Err(Stop::Broken(format!("its bias has the shape {shape}, expected one element for each of {filters} filters"))),
+        _ => Err(Stop::Broken(format!(
+            "its bias has the shape {shape}, expected one element for each of {filters} filters"
+        ))),
     }
 }
 
