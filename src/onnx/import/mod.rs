@@ -238,12 +238,12 @@ fn agrees(scope: &mut Scope, output: &ValueInfoProto, value: Value) -> Result<()
     let from = scope.graph.node(value.node);
     let node = format!("{} ({})", quoted(from.label()), from.kind);
     let computed = scope.graph.ty(value);
-    if let (Some(stated), Some(found)) = (DType::from_onnx(declared.elem_type()), computed.dtype) {
-        if stated != found {
-            let what =
-                format!("it computes {found} for the output {}, which the model declares to be {stated}", quoted(name));
-            return Err(OnnxError::Node { node, what });
-        }
+    if let (Some(stated), Some(found)) = (DType::from_onnx(declared.elem_type()), computed.dtype)
+        && stated != found
+    {
+        let what =
+            format!("it computes {found} for the output {}, which the model declares to be {stated}", quoted(name));
+        return Err(OnnxError::Node { node, what });
     }
     let (Some(stated), Some(found)) = (&declared.shape, &computed.shape) else { return Ok(()) };
     let fixed = |dim: &Dimension| match &dim.value {
