@@ -21,7 +21,7 @@ RECALLS = np.linspace(0, 1, 101)
 
 
 def detections(output, lowest=LOWEST):
-    """The (class, score, box by its corners) of an image, best first, from the (1, 4 + classes, boxes) output of a YOLOv8."""
+    """The [class, score, box by its corners] of an image, best first, from the (1, 4 + classes, boxes) output of a YOLOv8."""
     boxes, scores = output[0, :4].T.astype(np.float64), output[0, 4:].T
     corners = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1)
     best, label = scores.max(1), scores.argmax(1)
@@ -29,7 +29,7 @@ def detections(output, lowest=LOWEST):
     kept = []
     while left:
         first, *left = left
-        kept.append((int(label[first]), float(best[first]), corners[first]))
+        kept.append([int(label[first]), float(best[first]), corners[first].tolist()])
         if left:
             overlap = overlaps(corners[first], corners[left])
             left = [i for i, o in zip(left, overlap) if label[i] != label[first] or o < SUPPRESS]
@@ -38,7 +38,7 @@ def detections(output, lowest=LOWEST):
 
 def overlaps(box, others):
     """Intersection over union of a box with others, by their corners."""
-    others = np.asarray(others)
+    box, others = np.asarray(box), np.asarray(others)
     sides = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None)
     area = lambda b: (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
     common = sides.prod(1)
@@ -63,14 +63,14 @@ def paired(truth, found, least):
 
 
 def compared(exact, quantized):
-    """What one image tells, in numbers that add up over images:
+    """What one image tells, from the detections of the float model and the quantized one, in numbers that add up over images:
 
     truth       the classes of the float model's detections
     found       for each detection of the quantized model its class, its score and a bit for each of `OVERLAPS` at which it is right
     counts      detections above `THRESHOLD` of the float model, of the quantized one, and common to both
     differing   for each that only one model has above `THRESHOLD`: its score there, and the score that the other model gives it, 0 for none
     """
-    both = detections(exact), detections(quantized)
+    both = exact, quantized
     shown = [[d for d in side if d[1] >= THRESHOLD] for side in both]
     right = [paired(shown[0], both[1], least) for least in OVERLAPS]
     bits = [sum(1 << t for t, pairs in enumerate(right) if pairs[i] is not None) for i in range(len(both[1]))]

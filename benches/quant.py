@@ -3,8 +3,8 @@
 
 Every model is run by ONNX Runtime with its graph optimizations off, on the very same tensors; figures are signal-to-quantization-noise
 ratios in dB against the float model, summed over all held-out samples, and averages over several splits of the images into a
-calibration and a held-out part. Detections are compared by average precision with the float model's as the truth (benches/detections.py), on
-six views of every held-out image; for ONNX Runtime's models without Q/DQ inside SiLU on the whole images alone.
+calibration and a held-out part. Detections are compared with the float model's as the truth (benches/detections.py), on 48 views of every
+held-out image; for some rows, which say so by their count, on the whole images alone.
 
   make bench-quant                 fetches what it needs, measures everything, and writes benches/quant.json and its tables
   benches/quant.py POINTWELD [yolo] [seed] [orientation] [mnist] [--splits N] [--only SPLIT] [--cache DIR] [--json FILE]
@@ -38,12 +38,14 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static)
 from PIL import Image, ImageOps
 
-from detections import average_precision, compared
+from detections import average_precision, compared, detections
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 # The share of the images that is held out.
 HELD_OUT = 0.4
+# A view whose best score in float is below this has no part in the comparison of detections.
+NEGLIGIBLE = 0.05
 
 
 # --- Running and measuring ---------------------------------------------------------------------------------------------------------
@@ -94,25 +96,40 @@ def opened(path):
     return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
 
 
-# What is shown of a photograph: left, top and size as shares of its sides. Decibels are measured on whole photographs; detections on all
-# views of those that are held out, because whole photographs have few.
-VIEWS = {"whole": (0, 0, 1), "middle": (.15, .15, .7), "top left": (0, 0, .6), "top right": (.4, 0, .6),
-         "bottom left": (0, .4, .6), "bottom right": (.4, .4, .6)}
+def views():
+    """What is shown of a photograph: left, top and size as shares of its sides, and whether it is mirrored. Decibels are measured on whole
+    photographs; detections on all views of those that are held out, because whole photographs have few."""
+    parts = {"whole": (0, 0, 1)}
+    for size in (.8, .7, .6, .5):
+        for row, top in enumerate((0, (1 - size) / 2, 1 - size)):
+            for column, left in enumerate((0, (1 - size) / 2, 1 - size)):
+                if (row == 1) == (column == 1):
+                    parts[f"{size} at {row} {column}"] = (left, top, size)
+    # Seen from further away, with a grey margin.
+    for size in (1.25, 1.5, 2):
+        parts[f"{size}"] = ((1 - size) / 2, (1 - size) / 2, size)
+    return {name + end: (*part, bool(end)) for end in ("", ", mirrored") for name, part in parts.items()}
 
 
-def part(image, view):
-    left, top, size = VIEWS[view]
+VIEWS = views()
+
+
+def seen(image, view):
+    left, top, size, mirrored = VIEWS[view]
     width, height = image.size
-    return image.crop((int(left * width), int(top * height), int((left + size) * width), int((top + size) * height)))
+    x, y = int(left * width), int(top * height)
+    canvas = Image.new("RGB", (int((left + size) * width) - x, int((top + size) * height) - y), (114,) * 3)
+    canvas.paste(image, (-x, -y))
+    return ImageOps.mirror(canvas) if mirrored else canvas
 
 
 def letterboxed(image, size=320):
-    """As YOLO models are fed: proportions kept, centred on grey 114, RGB from 0 to 1."""
+    """As YOLO models are fed: proportions kept, centred on grey 114."""
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     canvas = Image.new("RGB", (size, size), (114,) * 3)
     canvas.paste(image.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2))
-    return np.ascontiguousarray(np.asarray(canvas, np.float32).transpose(2, 0, 1)[None] / 255)
+    return np.asarray(canvas)
 
 
 def split(count, seed):
@@ -224,48 +241,65 @@ def measured_at(model):
 
 
 class Yolo:
-    def __init__(self):
+    """The float model, the photographs in all their views, and what the model makes of them."""
+
+    def __init__(self, work):
         self.model = onnx.load(YOLO)
         self.input = self.model.graph.input[0].name
-        # By photograph and view.
-        self.feeds = {}
         self.paths = [str(path) for path in images()]
+        # Pixels by photograph and view: four times smaller than what the model is fed.
+        self.pixels = {}
         for path in self.paths:
             image = opened(path)
-            self.feeds |= {(path, view): {self.input: letterboxed(part(image, view))} for view in VIEWS}
+            self.pixels |= {(path, view): letterboxed(seen(image, view)) for view in VIEWS}
         self.exact = {}
+        self.truth = remembered(work / "float.json", ort.__version__, self.float_detections)
         # The decode head: what follows the last convolutions, and the expectation over the boxes' sides.
         self.head = [n.name for n in self.model.graph.node if n.name.startswith("/model.22/") and "/cv" not in n.name]
         SILU_CONVS.update(node.input[0] for node in self.model.graph.node if node.op_type == "Sigmoid")
 
+    def feed(self, key):
+        """A view as the model takes it: planes of red, green and blue from 0 to 1."""
+        return {self.input: np.ascontiguousarray(self.pixels[key].transpose(2, 0, 1)[None]) / np.float32(255)}
+
+    def float_detections(self):
+        found = session(self.model)
+        return {path: {view: detections(found.run(None, self.feed((path, view)))[0]) for view in VIEWS} for path in self.paths}
+
     def split(self, seed):
-        """The views to calibrate on and those to measure on."""
-        calibration, held = split(len(self.paths), seed)
-        return [(self.paths[i], "whole") for i in calibration], [(self.paths[i], view) for i in held for view in VIEWS]
+        """The views to calibrate on and those to measure on: of the mirrored, cropped and shrunk ones those in which the float model's best
+        score is not negligible, for the others only cost time."""
+        calibration, held = ([self.paths[i] for i in part] for part in split(len(self.paths), seed))
+        return ([(path, "whole") for path in calibration],
+                [(path, view) for path in held for view in VIEWS
+                 if view == "whole" or max((score for _, score, _ in self.truth[path][view]), default=0) >= NEGLIGIBLE])
 
     def folder(self, keys, to):
-        return arrays([self.feeds[key][self.input] for key in keys], to)
+        return arrays([self.feed(key)[self.input] for key in keys], to)
 
     def measure(self, model, keys, every_view=True):
         """dB at box, logit and score on whole photographs, and how the detections compare, in all views unless told otherwise."""
         keys = [key for key in keys if every_view or key[1] == "whole"]
-        missing = [key for key in keys if key not in self.exact]
+        whole = [key for key in keys if key[1] == "whole"]
+        missing = [key for key in whole if key not in self.exact]
         exact, names = measured_at(self.model)
-        self.exact |= zip(missing, run(exact, [self.feeds[key] for key in missing], names))
+        self.exact |= zip(missing, run(exact, [self.feed(key) for key in missing], names))
         model, names = measured_at(model)
         sums = [Noise() for _ in range(3)]
-        seen = []
-        for key, found in zip(keys, run(model, [self.feeds[key] for key in keys], names)):
-            for noise, exact, value in zip(sums, self.exact[key], found):
-                if key[1] == "whole":
+        results = []
+        found = session(model)
+        for path, view in keys:
+            *values, output = found.run(names, self.feed((path, view)))
+            if view == "whole":
+                for noise, exact, value in zip(sums, self.exact[path, view], values):
                     noise.add(exact, value)
-            seen.append(compared(self.exact[key][3], found[3]))
-        return {"db": [noise.db for noise in sums], "images": seen}
+            results.append(compared(self.truth[path][view], detections(output)))
+        return {"db": [noise.db for noise in sums], "images": results}
 
 
 @functools.cache
-def shared_yolo():
-    return Yolo()
+def shared_yolo(work):
+    return Yolo(work)
 
 
 def arrays(samples, to):
@@ -290,24 +324,30 @@ def pooled(splits):
     """The figures of one way of quantizing from those of its splits: decibels averaged, detections of all splits together."""
     images = [image for row in splits for image in row["images"]]
     ap50, ap = average_precision(images)
+    counts = np.sum([image["counts"] for image in images], axis=0)
     differing = [pair for image in images for pair in image["differing"]]
     return {"splits": len(splits), "db": np.mean([row["db"] for row in splits], axis=0).tolist(), "db_by_split": [row["db"] for row in splits],
-            "ap50": ap50, "ap50_95": ap, "images": len(images),
-            "detections": np.sum([image["counts"] for image in images], axis=0).tolist(),
+            "ap50": ap50, "ap50_95": ap, "images": len(images), "detections": counts.tolist(),
+            "precision": float(counts[2] / max(counts[1], 1)), "recall": float(counts[2] / max(counts[0], 1)),
             "differing": len(differing), "largest_score_difference": max((a - b for a, b in differing), default=0.0)}
 
 
 def table(title, rows):
     """Rows: name → a list over splits of what `measure` gives."""
     print(f"\n{title}\n")
-    print("| quantized by | box dB | logit dB | score dB | AP50 | AP50-95 | detections float / int8 / common | scores of the differing differ by at most |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| quantized by | box dB | logit dB | score dB | AP50 | AP50-95 | detections float / int8 / common | precision | recall | AP50, count by split |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     figures = {name: pooled(splits) for name, splits in rows.items()}
+    for name, splits in rows.items():
+        alone = [pooled([split]) for split in splits]
+        figures[name] |= {f"{part}_by_split": [row[part] for row in alone] for part in ("ap50", "ap50_95", "detections")}
     for name, row in figures.items():
         box, logit, score = row["db"]
         float_count, int8_count, common = row["detections"]
         print(f"| {name} | {box:.1f} | {logit:.1f} | {score:.1f} | {row['ap50']:.3f} | {row['ap50_95']:.3f} | "
-              f"{float_count} / {int8_count} / {common} | {row['largest_score_difference']:.3f} |", flush=True)
+              f"{float_count} / {int8_count} / {common} | {row['precision']:.3f} | {row['recall']:.3f} | "
+              + ", ".join(f"{ap:.3f} {counts[1]} of {counts[0]}" for ap, counts in zip(row["ap50_by_split"], row["detections_by_split"])) + " |",
+              flush=True)
     return figures
 
 
@@ -328,7 +368,7 @@ SILU_CONVS = set()
 
 
 # Counts up when a change to these scripts changes what is measured.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def remembered(file, by, make):
@@ -382,7 +422,7 @@ def ort_rows(y, seed, work):
     calibration, held = y.split(seed)
     rows = {}
     add = adder(rows)
-    feeds = [y.feeds[key] for key in calibration]
+    feeds = [y.feed(key) for key in calibration]
     for calibrator in ORT_CALIBRATORS:
         whole = ort_quantized(YOLO, feeds, calibrator, y.head, work / "ort.onnx")
         add(f"ONNX Runtime {calibrator}, as it emits", y.measure(whole, held))
@@ -418,7 +458,7 @@ def by_name(rows_of_splits):
 
 
 def yolo(binary, splits, work):
-    y = shared_yolo()
+    y = shared_yolo(work)
     measured = []
     for seed in splits:
         rows = remembered(work / f"half-{seed}.json", ort.__version__, lambda: half_rows(y, seed))
@@ -504,7 +544,7 @@ def seed_rows(binary, y, seed, work):
     calibration, held = y.split(seed)
     rows = {}
     add = adder(rows)
-    feeds = [y.feeds[key] for key in calibration]
+    feeds = [y.feed(key) for key in calibration]
     add("the whole graph in INT8, head included (ONNX Runtime, MinMax)",
         y.measure(ort_quantized(YOLO, feeds, "MinMax", [], work / "ort.onnx"), held))
     found = by_default(binary, y, seed, work)
@@ -517,7 +557,7 @@ def seed_rows(binary, y, seed, work):
 
 
 def seed_experiment(binary, splits, work):
-    y = shared_yolo()
+    y = shared_yolo(work)
     measured = [remembered(work / f"seed-{seed}.json", f"{ort.__version__} {version(binary)}", lambda: seed_rows(binary, y, seed, work))
                 for seed in splits]
     return table(f"The seed's experiment, {len(splits)} splits of {len(y.paths)} photographs", by_name(measured))
