@@ -439,12 +439,12 @@ def pointweld_rows(binary, y, seed, work):
     rows = {}
     add = adder(rows)
     found = by_default(binary, y, seed, work)
-    add("pointweld, by default (power 6, u8)", y.measure(found.model, held))
-    add("pointweld, power 6, symmetric i8", y.measure(found.again("--activations", "i8", *found.left), held))
-    for calibrator in ("minmax", "entropy", "percentile=99.99", "percentile=99.999", "mse"):
+    add("pointweld, by default (margin 20%, u8)", y.measure(found.model, held))
+    add("pointweld, margin 20%, symmetric i8", y.measure(found.again("--activations", "i8", *found.left), held))
+    for calibrator in ("minmax", "entropy", "percentile=99.99", "percentile=99.999", "mse", "power"):
         add(f"pointweld, {calibrator}, u8", y.measure(found.again("--calibrator", calibrator, *found.left), held))
-    rows["pointweld, by default (power 6, u8)"]["float"] = [[g["group"], g["macs"]] for g in found.summary["mix"]["float"]]
-    rows["pointweld, by default (power 6, u8)"]["int8_macs"] = found.summary["int8_macs"]
+    rows["pointweld, by default (margin 20%, u8)"]["float"] = [[g["group"], g["macs"]] for g in found.summary["mix"]["float"]]
+    rows["pointweld, by default (margin 20%, u8)"]["int8_macs"] = found.summary["int8_macs"]
     return rows
 
 
@@ -469,7 +469,7 @@ def yolo(binary, splits, work):
     rows = by_name(measured)
     figures = table(f"YOLO, {len(splits)} splits of {len(y.paths)} photographs", rows)
     print()
-    for seed, row in zip(splits, rows.get("pointweld, by default (power 6, u8)", [])):
+    for seed, row in zip(splits, rows.get("pointweld, by default (margin 20%, u8)", [])):
         groups = ", ".join(f"{name} {macs:.2%}" for name, macs in row["float"])
         print(f"Split {seed}: {row['int8_macs']:.2%} of the multiply-adds in INT8; in float {groups}", flush=True)
     return figures

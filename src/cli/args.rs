@@ -283,8 +283,8 @@ pub struct QuantizeArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=6]
-    #[arg(long, default_value = "power", value_parser = calibrator)]
+    /// How scales are chosen: margin[=20%], minmax, percentile[=99.99], entropy, mse, power[=6]
+    #[arg(long, default_value = "margin", value_parser = calibrator)]
     pub calibrator: Calibrator,
     /// The codes of activations: u8, or for TensorRT i8, unless given
     #[arg(long, value_enum)]
@@ -450,6 +450,8 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
     let percentile = |p: &str| p.parse().ok().filter(|p| (50.0..=100.0).contains(p)).map(Calibrator::Percentile);
     match text.split_once('=').unwrap_or((text, "")) {
+        ("margin", "") => Ok(Calibrator::MARGIN),
+        ("margin", part) => share(part).map(Calibrator::Margin),
         ("minmax", "") => Ok(Calibrator::MinMax),
         ("entropy", "") => Ok(Calibrator::Entropy),
         ("mse", "") => Ok(Calibrator::Mse),
@@ -460,7 +462,7 @@ pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
         }
         ("percentile", "") => Ok(Calibrator::Percentile(99.99)),
         ("percentile", p) => percentile(p).ok_or(format!("{p:?} is not a percentage from 50 to 100")),
-        _ => Err("expected minmax, percentile, percentile=P, entropy, mse, power or power=P".into()),
+        _ => Err("expected margin, margin=SHARE, minmax, percentile, percentile=P, entropy, mse, power or power=P".into()),
     }
 }
 

@@ -32,8 +32,8 @@ pub struct SensitivityArgs {
     /// The size of a named dimension, NAME=N; may be repeated
     #[arg(long = "dim", value_name = "NAME=N", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// How scales are chosen: minmax, percentile[=99.99], entropy, mse, power[=6]
-    #[arg(long, default_value = "power", value_parser = args::calibrator)]
+    /// How scales are chosen: margin[=20%], minmax, percentile[=99.99], entropy, mse, power[=6]
+    #[arg(long, default_value = "margin", value_parser = args::calibrator)]
     pub calibrator: Calibrator,
     /// The codes of activations
     #[arg(long, value_enum, default_value_t = ActivationsArg::U8)]

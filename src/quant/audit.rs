@@ -85,7 +85,8 @@ const WORTH_DB: f64 = 1.0;
 const APART: f64 = 4.0;
 const CLIPPED: f64 = 0.01;
 
-const CALIBRATORS: [(&str, Calibrator); 6] = [
+const CALIBRATORS: [(&str, Calibrator); 7] = [
+    ("margin 20%", Calibrator::MARGIN),
     ("min-max", Calibrator::MinMax),
     ("percentile 99.999", Calibrator::Percentile(99.999)),
     ("percentile 99.99", Calibrator::Percentile(99.99)),

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Calibrator {
     /// All of it.
     MinMax,
+    /// All of it, and beyond each end this share of that end: what other data hold is larger than what was calibrated on.
+    Margin(f64),
     /// The given percentage of the values; the rest is clipped.
     Percentile(f64),
     /// The threshold whose quantized distribution has the least Kullback–Leibler divergence from the clipped one.
@@ -51,6 +53,19 @@ pub struct Calibration {
     pub sqnr_db: f64,
     /// What the user should know: a constant tensor, NaN in the data, no data.
     pub warnings: Vec<String>,
+}
+
+impl Calibrator {
+    /// A fifth beyond what was seen.
+    pub const MARGIN: Calibrator = Calibrator::Margin(0.2);
+
+    /// The calibrator of a model's own input: how it is prepared bounds it, so that there is nothing beyond what was seen to leave room for.
+    pub fn of_input(self) -> Calibrator {
+        match self {
+            Calibrator::Margin(_) => Calibrator::MinMax,
+            other => other,
+        }
+    }
 }
 
 impl Codes {
@@ -102,6 +117,7 @@ pub fn calibrate(histogram: &Histogram, calibrator: Calibrator, codes: Codes) ->
     let (scale, zero_point) = match calibrator {
         _ if histogram.min == 0.0 && histogram.max == 0.0 => (1.0, 0),
         Calibrator::MinMax => codes.fit(histogram.min, histogram.max),
+        Calibrator::Margin(share) => codes.fit(histogram.min * (1.0 + share), histogram.max * (1.0 + share)),
         Calibrator::Percentile(p) => percentile(histogram, p, codes),
         Calibrator::Entropy => entropy(histogram, codes),
         Calibrator::Mse => least_error(histogram, codes),
@@ -270,6 +286,18 @@ mod tests {
         assert_eq!(c.clipped, 0.0);
         let c = calibrate(&h, Calibrator::MinMax, ASYMMETRIC);
         assert!((f64::from(0 - c.zero_point) * f64::from(c.scale) - h.min).abs() <= f64::from(c.scale));
+    }
+
+    #[test]
+    fn a_margin_leaves_room_beyond_what_was_seen() {
+        let h = normal(40.0);
+        for codes in [SYMMETRIC, ASYMMETRIC] {
+            let c = calibrate(&h, Calibrator::Margin(0.25), codes);
+            let (zero, s) = (Number::Int(c.zero_point.into()), f64::from(c.scale));
+            let back = |x: f64| qparams::dequantize(qparams::quantize(x, s, zero, codes.dtype), s, zero);
+            assert!((back(49.5) - 49.5).abs() <= s && back(51.0) < 50.0 + s, "{} {}", back(49.5), back(51.0));
+        }
+        assert_eq!(Calibrator::MARGIN.of_input(), Calibrator::MinMax);
     }
 
     #[test]

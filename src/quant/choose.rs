@@ -22,13 +22,12 @@ pub struct Choice {
 }
 
 impl Default for Choice {
-    /// Least error to the sixth power. Squared error weighs an error by how often it occurs; but a detection is lost by the largest errors, those of
-    /// the rare large values that its score hangs on, and other data have larger ones still. The higher the power, the nearer
-    /// the choice is to the range with the least largest error, and the less is clipped; yet one stray value does not set the range, as with
-    /// min-max. u8 with zero points: the range of SiLU and ReLU is lopsided, and symmetric codes would waste half of theirs.
+    /// All that was seen and a fifth more. What a score hangs on is rare and large, and other data have larger values than those calibrated
+    /// on: clipping them costs a detector more than codes that are a fifth coarser (`benches/NOTES.md`). u8 with zero points: the range of SiLU
+    /// and ReLU is lopsided, and symmetric codes would waste half of theirs.
     fn default() -> Choice {
         let activations = Codes { dtype: DType::U8, symmetry: Symmetry::Asymmetric };
-        Choice { calibrator: Calibrator::Power(6), activations, correct_biases: true }
+        Choice { calibrator: Calibrator::MARGIN, activations, correct_biases: true }
     }
 }
 
@@ -53,7 +52,7 @@ pub fn choose(
         let (name, range) = (graph.value_name(site.value), graph.value_name(site.range));
         let histogram = seen.tensors.get(range).ok_or_else(|| Unseen(range.to_string()))?;
         let Calibration { scale, zero_point, warnings: said, .. } =
-            calibrate(histogram, choice.calibrator, choice.activations);
+            calibrate(histogram, calibrator_of(graph, site.range, choice), choice.activations);
         warnings.extend(said.into_iter().map(|what| format!("{}: {what}", Shown(name))));
         let tensor = TensorScale::activation(choice.activations.dtype, scale, zero_point, &site.reason);
         warnings.extend(ranges_apart(graph, site.value, seen, choice, (scale, zero_point)));
@@ -67,6 +66,12 @@ pub fn choose(
         corrections(graph, placement, &mut scheme, seen);
     }
     Ok((scheme, warnings))
+}
+
+/// The calibrator of a value's range.
+fn calibrator_of(graph: &Graph, range: Value, choice: &Choice) -> Calibrator {
+    let given = graph.inputs().iter().any(|input| input.value() == range);
+    if given { choice.calibrator.of_input() } else { choice.calibrator }
 }
 
 /// An operand of a concatenation that loses so much by its scale, in dB, is worth a warning …
