@@ -372,7 +372,7 @@ impl Parser<'_> {
                 Some(Operand::Value(x)) if !quantizing => self.builder.dtype(*x),
                 _ => target,
             };
-            self.complete_qparams(&mut operands, code.unwrap_or(DType::I8));
+            self.complete_qparams(&mut operands, code.unwrap_or(DType::I8)).map_err(|what| self.error(at, what))?;
         }
         let given = operands.len();
         let (least, most) = (row.operands.len(), row.operands.len() + row.params.len());
@@ -388,16 +388,28 @@ impl Parser<'_> {
         Ok(Operand::Value(self.builder.apply(op, &operands)))
     }
 
-    /// Scales are f32 and zero points of the code's type, whatever the other operands are.
-    fn complete_qparams(&mut self, operands: &mut Vec<Operand>, code: DType) {
+    /// Scales are f32 and zero points of the code's type, whatever the other operands are. Numbers that mean no code are refused: a scale that is
+    /// not above 0, or is in f32, and a zero point that is no code.
+    fn complete_qparams(&mut self, operands: &mut Vec<Operand>, code: DType) -> Result<(), String> {
         if operands.len() == 2 {
             operands.push(Operand::Number(0.0));
+        }
+        if let Some(Operand::Number(scale)) = operands.get(1)
+            && !(*scale as f32 > 0.0 && (*scale as f32).is_finite())
+        {
+            return Err(format!("a scale is a finite number above 0 in f32, found {scale}"));
+        }
+        if let (Some(Operand::Number(zero)), Some((low, high))) = (operands.get(2), code.int_range())
+            && !(zero.fract() == 0.0 && (low as f64..=high as f64).contains(zero))
+        {
+            return Err(format!("a zero point is an integer from {low} to {high} for {code} codes, found {zero}"));
         }
         for (slot, dtype) in [(1, DType::F32), (2, code)] {
             if let Some(Operand::Number(x)) = operands.get(slot).copied() {
                 operands[slot] = Operand::Value(self.builder.scalar(Scalar::new(dtype, Number::Float(x))));
             }
         }
+        Ok(())
     }
 }
 
@@ -434,6 +446,13 @@ mod tests {
             message("y = x + b:f16")
         );
         assert!(message("y:f16 = relu(x)").contains("y is said to be f16, and the formula gives f32"));
+        for scale in ["0", "-0.1", "1e-50", "1e50"] {
+            for line in [format!("y = quantize(x, {scale})"), format!("y = dequantize(x:i8, {scale})")] {
+                assert!(message(&line).starts_with("column 5: a scale is a finite number above 0"), "{}", message(&line));
+            }
+        }
+        assert!(message("y:u8 = quantize(x, 0.1, -1)").contains("an integer from 0 to 255 for u8 codes, found -1"));
+        assert!(message("y = quantize(x, 0.1, 0.5)").contains("from -128 to 127"));
         assert!(message(&format!("y = {}", "relu(".repeat(1000))).contains("nested too deeply"));
     }
 

@@ -280,7 +280,7 @@ fn the_audit_names_a_concatenation_whose_operands_are_apart() {
     let advice = found.warnings.iter().find(|w| w.what.contains("the concatenation both")).expect("advice");
     assert!(advice.cost_db.is_some_and(|db| db > 10.0), "{advice:?}");
     let both = found.activations.iter().find(|a| a.name == "both").expect("the concatenation");
-    assert!(both.db > 20.0 && both.calibrators.len() == 6 && both.clipped < 0.01, "{:?}", both.db);
+    assert!(both.db > 20.0 && both.calibrators.len() == 7 && both.clipped < 0.01, "{:?}", both.db);
     assert!(found.weights.iter().all(|w| w.db > 30.0 && w.channels == CHANNELS));
 }
 

@@ -139,7 +139,7 @@ fn mistakes_are_told_and_write_nothing() {
         (&[], 2, "--data PATH"),
         (&["--data", "data", "--keep-float", "nowhere"], 3, "named nowhere"),
         (&["--data", "data", "--shard", "4/3"], 2, "I from 1 to N"),
-        (&["--data", "data", "--calibrator", "best"], 2, "expected minmax"),
+        (&["--data", "data", "--calibrator", "best"], 2, "expected margin"),
     ];
     for (more, code, what) in cases {
         let args = [&["quantize", "model.onnx", "-o", "o.onnx"], more].concat();
