@@ -46,8 +46,11 @@ pub struct Spared {
 
 /// A point that reaches this is not worth more: the error has a thousandth of the signal's amplitude.
 const GOOD_DB: f64 = 60.0;
-/// A group is left in float for no less than this, on average over the points.
-const WORTH_DB: f64 = 0.2;
+/// A group is left in float for no less than this, on average over the points: little, for the budget is the user's, and rare large values
+/// that the samples lack make a noisy group noisier elsewhere.
+const WORTH_DB: f64 = 0.1;
+/// Sets that are measured to be this close are alike, and the smaller is kept.
+const ALIKE_DB: f64 = 0.02;
 /// Groups that are taken at most.
 const MOST_GROUPS: usize = 16;
 /// Groups that the outcome lists.
@@ -81,7 +84,7 @@ pub fn mix(meter: &Meter, most: f64, sizes: &Bindings, progress: &Progress) -> R
         .map(|row| row.iter().map(|noise| noise.db()).collect())
         .collect();
     let best = measured.iter().map(|db| average(db, GOOD_DB)).fold(f64::NEG_INFINITY, f64::max);
-    let enough = measured.iter().position(|db| average(db, GOOD_DB) >= best - WORTH_DB).unwrap_or(0);
+    let enough = measured.iter().position(|db| average(db, GOOD_DB) >= best - ALIKE_DB).unwrap_or(0);
     let points = meter.points.iter().enumerate().map(|(p, point)| MixedPoint {
         name: point.name.clone(),
         about: point.about.clone(),
