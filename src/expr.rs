@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_shown_where_they_are() {
-        let message = |text| parse(text).unwrap_err().to_string();
+        let message = |text: &str| parse(text).unwrap_err().to_string();
         assert!(message("y = sulu(x)").starts_with("column 5: sulu is not an op"), "{}", message("y = sulu(x)"));
         assert!(message("y = relu(x").contains("expected \",\", found the end"), "{}", message("y = relu(x"));
         assert!(message("y = 3").contains("at least one input"));

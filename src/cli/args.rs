@@ -300,7 +300,7 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
     pub float_macs: f64,
     /// Measure what groups and ranges cost at the model's outputs on N of the samples, spread evenly
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 16)]
     pub measure_on: usize,
     /// Leave biases as they are, instead of letting them take back the mean error of rounded weights
     #[arg(long)]
