@@ -23,7 +23,7 @@ fn values(model: &Path, names: &[&str], seed: u64) -> Vec<Tensor> {
 fn the_mixed_model_that_is_written_reaches_what_the_search_says() {
     let folder = workplace(17);
     let at = |name: &str| folder.path().join(name);
-    let targets = ["--target-db", "box_pixels=50", "--target-db", "class_scores=52"];
+    let targets = ["--calibrator", "power", "--target-db", "box_pixels=50", "--target-db", "class_scores=52"];
     let args = ["--json", "sensitivity", "model.onnx", "--data", "data", "-o", "mixed.onnx", "--html", "page.html"];
     let run = || {
         pointweld(
@@ -114,5 +114,5 @@ fn quantize_reports_every_tensor_as_a_page_or_as_data() {
     let activations = data["activations"].as_array().unwrap();
     let weights = data["weights"].as_array().unwrap();
     assert_eq!((activations.len() > 4, weights.len()), (true, 6), "{data}");
-    assert!(activations.iter().all(|a| a["calibrators"].as_array().unwrap().len() == 6 && a["histogram"].is_object()));
+    assert!(activations.iter().all(|a| a["calibrators"].as_array().unwrap().len() == 7 && a["histogram"].is_object()));
 }
