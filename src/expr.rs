@@ -448,7 +448,11 @@ mod tests {
         assert!(message("y:f16 = relu(x)").contains("y is said to be f16, and the formula gives f32"));
         for scale in ["0", "-0.1", "1e-50", "1e50"] {
             for line in [format!("y = quantize(x, {scale})"), format!("y = dequantize(x:i8, {scale})")] {
-                assert!(message(&line).starts_with("column 5: a scale is a finite number above 0"), "{}", message(&line));
+                assert!(
+                    message(&line).starts_with("column 5: a scale is a finite number above 0"),
+                    "{}",
+                    message(&line)
+                );
             }
         }
         assert!(message("y:u8 = quantize(x, 0.1, -1)").contains("an integer from 0 to 255 for u8 codes, found -1"));

@@ -462,7 +462,10 @@ pub(super) fn calibrator(text: &str) -> Result<Calibrator, String> {
         }
         ("percentile", "") => Ok(Calibrator::Percentile(99.99)),
         ("percentile", p) => percentile(p).ok_or(format!("{p:?} is not a percentage from 50 to 100")),
-        _ => Err("expected margin, margin=SHARE, minmax, percentile, percentile=P, entropy, mse, power or power=P".into()),
+        _ => {
+            Err("expected margin, margin=SHARE, minmax, percentile, percentile=P, entropy, mse, power or power=P"
+                .into())
+        }
     }
 }
 
