@@ -54,7 +54,13 @@ fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask takes its part
-    builder.tempfile_in(folder)
+    // The error names the nameless file; who reads it knows the folder.
+    builder.tempfile_in(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no folder {}", folder.display()))
+        }
+        kind => kind.into(),
+    })
 }
 
 fn replace<E: From<io::Error>>(

@@ -186,12 +186,32 @@ fn bad_data_are_named_with_what_to_do() {
     };
     let plain = Options::default();
     fs::write(folder.path().join("readme.md"), "").unwrap();
-    says(folder.path(), &graph, &plain, &["no data in it", "1 other files"]);
+    says(folder.path(), &graph, &plain, &["no data in it", "holds 1 other file"]);
     says(&folder.path().join("readme.md"), &graph, &plain, &["readme.md: is neither"]);
     says(&folder.path().join("none"), &graph, &plain, &["none: No such file"]);
     let path = folder.path().join("broken.png");
     fs::write(&path, b"\x89PNG\r\n\x1a\n cut").unwrap();
     says(&path, &graph, &plain, &["broken.png: the image can't be decoded"]);
+    // A decoder fills the rest of a JPEG with grey, thumbnail or not.
+    let path = folder.path().join("cut.jpg");
+    save(&path, 40, 40, [200, 90, 30]);
+    let whole = fs::read(&path).unwrap();
+    let thumbnail = [&[0xff, 0xe1, 0, 10, 0xff, 0xda, 0, 0, 0xff, 0xd9, 0, 0][..], &whole[2..]].concat();
+    let thumbnail = [&whole[..2], &thumbnail].concat();
+    for whole in [whole, thumbnail] {
+        fs::write(&path, &whole).unwrap();
+        open(&path, &graph, &plain).unwrap().feed(0).unwrap();
+        fs::write(&path, &whole[..whole.len() - 2]).unwrap();
+        says(&path, &graph, &plain, &["cut.jpg: the image is cut off", "remove"]);
+    }
+    // Told when data are opened, not after an hour of calibration; no room is made for rows that a header only claims.
+    let path = folder.path().join("claims.npy");
+    let header = format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3, 4, 4), }");
+    fs::write(&path, [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes()].concat()).unwrap();
+    assert!(open(&path, &graph, &plain).unwrap_err().to_string().contains("bytes of data, and there are 0"));
+    fs::write(&path, [b"\x93NUMPY\x01\x00\x76\x00", header.replace("3, 4, 4", "0, 4, 4").as_bytes()].concat()).unwrap();
+    let none = one(DType::F32, shape!["n", 0, 4, 4]);
+    assert!(open(&path, &none, &plain).unwrap_err().to_string().contains("1000000000000 samples, more than"));
     let path = folder.path().join("wrong.npy");
     npy::write(&path, &Tensor::from_slice(&[2, 3, 4, 5], &[0f32; 120]).unwrap()).unwrap();
     says(&path, &graph, &plain, &["wrong.npy: is [2, 3, 4, 5]", "f32[?, 3, 4, 4]"]);

@@ -300,7 +300,7 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
     pub float_macs: f64,
     /// Measure what groups and ranges cost at the model's outputs on N of the samples, spread evenly
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = count)]
     pub measure_on: usize,
     /// Leave biases as they are, instead of letting them take back the mean error of rounded weights
     #[arg(long)]
@@ -441,6 +441,11 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// A share from 0 to 1, or a percentage.
+/// A number of samples to measure on.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{text:?} is not a number from 1 on"))
+}
+
 pub(super) fn share(text: &str) -> Result<f64, String> {
     let number = |t: &str| t.trim().parse::<f64>().ok();
     let share = text.strip_suffix('%').map_or_else(|| number(text), |percent| number(percent).map(|p| p / 100.0));

@@ -13,7 +13,7 @@ use crate::quant::sensitivity::Mix;
 use crate::quant::{self, Audit, Choice, Codes, Observation, Quantizer, Record, Role, Scheme, Symmetry, WeightForm};
 use crate::report::pages;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     let (activations, form) = match (args.target, args.activations) {
@@ -23,7 +23,12 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
             return Err(Failure::Usage("--target tensorrt: its activations are i8, without zero points".into()));
         }
     };
+    let calibration = args.calibration.clone().unwrap_or_else(|| args.out.with_file_name("calibration.json"));
     let file = ModelFile::read(&args.model).map_err(Failure::input)?;
+    writable(
+        &args.model,
+        [Some(&args.out), args.report.as_ref(), Some(&calibration).filter(|_| args.shard.is_none())],
+    )?;
     let sizes: Bindings = args.dims.iter().cloned().collect();
     let mut quantizer = Quantizer::new(file, &sizes, &args.keep_float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
@@ -62,7 +67,7 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     };
     let (mut scheme, warnings) = quantizer.choose(&record.observation, &choice).map_err(Failure::input)?;
     let mut mix = None;
-    match samples.map(|samples| samples.spread(args.measure_on.max(1))) {
+    match samples.map(|samples| samples.spread(args.measure_on)) {
         Some(samples) => {
             if args.float_macs > 0.0 {
                 let sizes = &record.observation.sizes;
@@ -90,9 +95,19 @@ pub fn run(args: &QuantizeArgs, json: bool) -> Result<(), Failure> {
     let summary = Summary::new(&quantizer, &scheme, &record.observation, mix, warnings);
     quantizer.write(&scheme, form, &args.out).map_err(Failure::input)?;
     (record.choice, record.scheme) = (Some(choice), Some(scheme));
-    let calibration = args.calibration.clone().unwrap_or_else(|| args.out.with_file_name("calibration.json"));
     record.write(&calibration).map_err(Failure::machine)?;
     summary.print(&args.out, &calibration, json)
+}
+
+/// Says before the work that a file could not be written, or would replace the model that is read.
+pub(super) fn writable<'a>(model: &Path, files: impl IntoIterator<Item = Option<&'a PathBuf>>) -> Result<(), Failure> {
+    for path in files.into_iter().flatten() {
+        files::check(path).map_err(|e| Failure::Machine(format!("cannot write {}: {e}", path.display())))?;
+        if path.canonicalize().is_ok_and(|there| model.canonicalize().is_ok_and(|model| model == there)) {
+            return Err(Failure::Usage(format!("{}: is the model that is read; give another file", path.display())));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn codes(arg: ActivationsArg) -> Codes {

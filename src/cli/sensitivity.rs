@@ -63,7 +63,7 @@ pub struct SensitivityArgs {
     #[arg(long, value_name = "OP=OP", value_parser = pair)]
     pub replace: Vec<(String, String)>,
     /// Measure on N samples only, spread evenly over those to measure on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::count)]
     pub measure_on: Option<usize>,
     /// Show this many groups, 0 for all
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -90,11 +90,12 @@ pub fn run(args: &SensitivityArgs, json: bool) -> Result<(), Failure> {
     let replacements = args.replace.iter().map(|(from, to)| Replacement::new(from, to));
     let replacements = replacements.collect::<Result<Vec<_>, _>>().map_err(failure)?;
     let file = ModelFile::read(&args.model).map_err(Failure::input)?;
+    quantize::writable(&args.model, [args.out.as_ref(), args.html.as_ref()])?;
     let sizes = args.dims.iter().cloned().collect();
     let mut quantizer = Quantizer::new(file, &sizes, &args.float).map_err(Failure::input)?;
     quantizer.warnings.iter().for_each(output::warn);
     let (calibration, measured) = args.data.open(&quantizer.graph)?;
-    let measured = args.measure_on.map_or(measured.clone(), |count| measured.spread(count.max(1)));
+    let measured = args.measure_on.map_or(measured.clone(), |count| measured.spread(count));
     let choice =
         Choice { calibrator: args.calibrator, activations: quantize::codes(args.activations), correct_biases: true };
     let seen = quantize::observe(&quantizer, &calibration)?;

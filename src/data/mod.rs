@@ -29,6 +29,9 @@ use std::sync::Arc;
 /// The inputs of a model for one run, by name, in the model's order.
 pub type Feed = Vec<(String, Tensor)>;
 
+/// Samples that are taken at most: rows of no bytes cost a file nothing.
+const MOST: usize = 1 << 24;
+
 /// How data are read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
@@ -101,6 +104,10 @@ impl Samples {
         let mut samples = Vec::new();
         for (path, name) in source::find(places)? {
             let source = source::open(path, name, &inputs, rows.is_some())?;
+            let found = samples.len().saturating_add(source.samples);
+            if found > MOST {
+                return Err(DataError::TooMany { path: source.path, found });
+            }
             samples.extend((0..source.samples).map(|row| (sources.len() as u32, row)));
             sources.push(source);
         }

@@ -4,7 +4,8 @@ use super::DataError;
 use super::input::{ImageShape, Layout};
 use clap::ValueEnum;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageDecoder, ImageReader, Rgb, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
+use std::io::Cursor;
 use std::path::Path;
 
 /// How an image gets the model's size.
@@ -123,12 +124,24 @@ impl Preprocess {
 pub(super) fn decode(path: &Path) -> Result<RgbImage, DataError> {
     let io = |source| DataError::Io { path: path.into(), source };
     let failed = |source| DataError::Image { path: path.into(), source };
-    let reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
+    let bytes = std::fs::read(path).map_err(io)?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(io)?;
+    let cut = reader.format() == Some(ImageFormat::Jpeg) && !jpeg_ends(&bytes);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
+    if cut {
+        return Err(DataError::CutOff { path: path.into() });
+    }
     Ok(image.into_rgb8())
+}
+
+/// Whether an end of image (FF D9) follows the last start of a scan (FF DA): neither occurs within a scan's data, and a thumbnail's lie
+/// before the picture's own.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
+    last(0xd9) > last(0xda)
 }
 
 /// The image with the model's size. Scaling is bilinear, over all pixels that fall into one where it shrinks.

@@ -5,6 +5,7 @@ use super::{NpyError, Problem, is_archive, read_from};
 use crate::dtype::DType;
 use crate::tensor::{self, Tensor};
 use npyz::zip::{CompressionMethod, ZipArchive};
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -57,6 +58,10 @@ pub fn open(path: &Path) -> Result<Vec<Array>, NpyError> {
     if !is_archive(path) {
         let mut reader = Counting { reader: file().map_err(|e| failed(None, e))?, count: 0 };
         let header = Header::read(&mut reader).map_err(|e| failed(None, e))?;
+        let about = reader.reader.get_ref().metadata().map_err(|e| failed(None, e.into()))?;
+        if about.is_file() {
+            filled(&header, about.len().saturating_sub(reader.count)).map_err(|e| failed(None, e))?;
+        }
         return Ok(vec![array(None, header, Some(reader.count), None)]);
     }
     let opened = || -> Result<_, Problem> { Ok(ZipArchive::new(file()?)?) };
@@ -65,12 +70,27 @@ pub fn open(path: &Path) -> Result<Vec<Array>, NpyError> {
     for i in 0..archive.len() {
         let inner = archive.by_index(i).map_err(|e| failed(None, e.into()))?;
         let Some(name) = inner.name().strip_suffix(".npy").map(str::to_string) else { continue };
+        let length = inner.size();
         let stored = (inner.compression() == CompressionMethod::Stored).then(|| inner.data_start());
         let mut reader = Counting { reader: inner, count: 0 };
         let header = Header::read(&mut reader).map_err(|e| failed(Some(name.clone()), e))?;
+        filled(&header, length.saturating_sub(reader.count)).map_err(|e| failed(Some(name.clone()), e))?;
         arrays.push(array(Some(name), header, stored.map(|at| at + reader.count), Some(i)));
     }
     Ok(arrays)
+}
+
+/// Refuses a header whose array is not what follows it: told before hours of calibration, and before room is made for rows without end.
+fn filled(header: &Header, found: u64) -> Result<(), Problem> {
+    let (dtype, sizes) = (header.dtype, header.sizes.clone());
+    let Some(needed) = tensor::count(&sizes).and_then(|n| dtype.bytes_for(n)) else {
+        return Err(Problem::TooLarge { dtype, sizes, limit: super::LIMIT });
+    };
+    match found.cmp(&(needed as u64)) {
+        Ordering::Less => Err(Problem::Length { dtype, sizes, needed, found: found.to_string() }),
+        Ordering::Greater => Err(Problem::Length { dtype, sizes, needed, found: "more".into() }),
+        Ordering::Equal => Ok(()),
+    }
 }
 
 impl Array {

@@ -132,7 +132,12 @@ fn a_model_for_tensorrt_keeps_its_rules() {
 fn mistakes_are_told_and_write_nothing() {
     let folder = workplace(17);
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    let cases: [(&[&str], i32, &str); 7] = [
+    // What can't be written is told before any data is read.
+    let cases: [(&[&str], i32, &str); 11] = [
+        (&["--data", "nowhere", "--report", "none/r.html"], 4, "cannot write none/r.html: there is no folder none"),
+        (&["--data", "nowhere", "--calibration", "data"], 4, "cannot write data: "),
+        (&["--data", "nowhere", "--report", "model.onnx"], 2, "model.onnx: is the model that is read"),
+        (&["--data", "data", "--measure-on", "0"], 2, "a number from 1 on"),
         (&["--data", "data", "--float-macs", "2"], 2, "5% or 0.05"),
         (&["--merge", "data/0.npy", "--refine"], 3, "data"),
         (&["--data", "empty"], 3, "empty"),
